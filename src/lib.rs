@@ -1,0 +1,6 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+pub mod clock;
+pub mod face;
+pub mod frame;
+pub mod geom;

@@ -1,0 +1,3 @@
+//! The `facetrackd` binary.
+
+fn main() {}

@@ -253,10 +253,18 @@ pub struct FaceSample {
     pub captured_at: MonoTime,
     /// [`crate::frame::Frame::stream_time`].
     pub stream_time: MonoTime,
+    /// Whether a frame was measured for it. Else the source is silent, and this only says that time goes on.
+    pub from_frame: bool,
     /// Size of the image in pixels.
     pub image_size: Vec2,
     /// Faces, by id. Empty where there is none. Spare faces beyond the list are kept by the pipeline, not here.
     pub faces: Vec<TrackedFace>,
+}
+
+impl Default for TrackedFace {
+    fn default() -> Self {
+        Self { presence: Presence::Tracked, face: Face::default() }
+    }
 }
 
 impl FaceSample {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+pub mod alloc;
 pub mod clock;
 pub mod face;
 pub mod frame;

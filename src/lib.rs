@@ -3,5 +3,7 @@
 pub mod alloc;
 pub mod clock;
 pub mod face;
+pub mod filter;
 pub mod frame;
 pub mod geom;
+pub mod solve;

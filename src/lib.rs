@@ -6,4 +6,5 @@ pub mod face;
 pub mod filter;
 pub mod frame;
 pub mod geom;
+pub mod infer;
 pub mod solve;

@@ -1,0 +1,27 @@
+# Two commands for newcomers: `make demo` and `make test`. cargo does the work; this page only sees to the system's
+# packages. Where they are there, `cargo run --release -- demo` and `cargo test` do the same.
+
+# What building needs: cmake and nasm for the JPEG decoder, libclang for the V4L2 headers, python3 to fetch the runtime.
+PACKAGES := build-essential cmake nasm libclang-dev pkg-config python3-pip
+# What tests use beside it: video files, a receiver nobody here wrote, a C compiler with sanitizers.
+TEST_PACKAGES := $(PACKAGES) ffmpeg liblo-tools
+
+.PHONY: demo test bench packages test-packages clean
+
+demo: packages
+	cargo run --release -- demo
+
+test: test-packages
+	cargo test
+
+bench: packages
+	cargo bench
+
+packages:
+	@sh tools/packages.sh $(PACKAGES)
+
+test-packages:
+	@sh tools/packages.sh $(TEST_PACKAGES)
+
+clean:
+	cargo clean

@@ -7,4 +7,5 @@ pub mod filter;
 pub mod frame;
 pub mod geom;
 pub mod infer;
+pub mod sink;
 pub mod solve;

@@ -1,0 +1,252 @@
+//! From samples to whoever wants them: one module a protocol, each with its own signs, names and units.
+//!
+//! A receiver that is not there is no error: datagrams to it are counted and the log says so once. What is an error is
+//! said by [`SinkError`]: at the start what the person has to change, later what ends an output.
+
+mod adjust;
+pub mod jsonl;
+mod osc;
+mod udp;
+pub mod vmc;
+
+pub use adjust::Adjust;
+pub use jsonl::JsonlConfig;
+pub use udp::Traffic;
+pub use vmc::VmcConfig;
+
+use crate::clock::MonoTime;
+use crate::face::FaceSample;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+
+/// One `[[output]]` table of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum OutputConfig {
+    /// VMC protocol: OSC over UDP, understood by most avatar programs.
+    Vmc(VmcConfig),
+    /// JSON, one line a frame.
+    Jsonl(JsonlConfig),
+}
+
+/// What can be wrong with an output.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A setting makes no sense.
+    #[error("the {output} output cannot work like this: {problem}")]
+    Config {
+        /// The `type` of the output.
+        output: &'static str,
+        /// What is wrong, with the value.
+        problem: String,
+    },
+    /// A host name that nobody knows, or a malformed address.
+    #[error("cannot find the receiver `{address}` ({source}); give it as HOST:PORT, such as 127.0.0.1:39539")]
+    Resolve {
+        /// As it was given.
+        address: String,
+        /// The resolver's word.
+        source: io::Error,
+    },
+    /// The system gives no socket.
+    #[error("cannot open a socket to send to {address}: {source}")]
+    Socket {
+        /// As it was given.
+        address: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A file cannot be created.
+    #[error("cannot write to {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Writing failed; the output is at its end.
+    #[error("writing to {} failed: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// No space left; the output is at its end.
+    #[error("the disk is full: {} is cut off in its last line; free some space and start again", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Whoever read the pipe has left. For standard output this is a quiet end of the program.
+    #[error("the reader of {} has closed it", path.display())]
+    PipeClosed {
+        /// The pipe; `-` for standard output.
+        path: PathBuf,
+    },
+    /// A number that is not finite reached the outputs. Nothing of the sample was sent. A stage before let it pass.
+    #[error("frame {frame} has a number that is not finite; it was not sent")]
+    NotFinite {
+        /// [`FaceSample::index`].
+        frame: u64,
+    },
+}
+
+impl SinkError {
+    /// Whether the output may go on with the next sample.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::NotFinite { .. })
+    }
+}
+
+impl OutputConfig {
+    /// Checks what can be checked without touching the network or the disk.
+    ///
+    /// # Errors
+    /// [`SinkError::Config`] names the setting and its range.
+    pub fn validate(&self) -> Result<(), SinkError> {
+        match self {
+            Self::Vmc(config) => config.validate(),
+            Self::Jsonl(_) => Ok(()),
+        }
+    }
+}
+
+/// An open output.
+pub enum Sink {
+    /// See [`vmc`].
+    Vmc(Box<vmc::VmcSink>),
+    /// See [`jsonl`].
+    Jsonl(jsonl::JsonlSink),
+}
+
+impl Sink {
+    /// Opens what `config` describes. Names are resolved and files are emptied here.
+    ///
+    /// # Errors
+    /// A setting, an address or a file that cannot work; never a receiver that is not there yet.
+    pub fn open(config: &OutputConfig) -> Result<Self, SinkError> {
+        config.validate()?;
+        Ok(match config {
+            OutputConfig::Vmc(c) => Self::Vmc(Box::new(vmc::VmcSink::open(c)?)),
+            OutputConfig::Jsonl(c) => Self::Jsonl(jsonl::JsonlSink::open(c)?),
+        })
+    }
+
+    /// Sends one sample. Allocates nothing after the first few.
+    ///
+    /// # Errors
+    /// [`SinkError::NotFinite`] spoils this sample only; after any other the output is of no further use.
+    pub fn send(&mut self, sample: &FaceSample, now: MonoTime) -> Result<(), SinkError> {
+        if !sample.faces.iter().all(|f| f.face.is_finite()) {
+            return Err(SinkError::NotFinite { frame: sample.index });
+        }
+        match self {
+            Self::Vmc(sink) => sink.send(sample, now),
+            Self::Jsonl(sink) => sink.send(sample)?,
+        }
+        Ok(())
+    }
+
+    /// Tells the receiver that nothing more comes. Call once, before dropping.
+    ///
+    /// # Errors
+    /// The last bytes could not be written.
+    pub fn close(&mut self, now: MonoTime) -> Result<(), SinkError> {
+        match self {
+            Self::Vmc(sink) => sink.close(now),
+            Self::Jsonl(sink) => sink.close()?,
+        }
+        Ok(())
+    }
+
+    /// What was sent since the start.
+    pub fn traffic(&self) -> Traffic {
+        match self {
+            Self::Vmc(sink) => sink.traffic(),
+            Self::Jsonl(sink) => sink.traffic(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use crate::clock::MonoTime;
+    use crate::face::{Face, FaceSample, Gaze, HeadPose, Presence, TrackedFace};
+    use crate::geom::Angles;
+    use glam::{Vec2, Vec3};
+
+    /// A face with the head turned like this and the eyes straight ahead in it.
+    pub fn face(angles: Angles) -> Face {
+        let head = HeadPose { rotation: angles.to_rotation(), ..HeadPose::default() };
+        let ahead = head.rotation * Vec3::Z;
+        Face { presence: 1.0, head, gaze: Gaze { left: ahead, right: ahead }, ..Face::default() }
+    }
+
+    /// A sample of measured faces.
+    pub fn sample_of(faces: impl IntoIterator<Item = Face>) -> FaceSample {
+        let tracked = |face| TrackedFace { presence: Presence::Tracked, face };
+        FaceSample {
+            image_size: Vec2::new(640.0, 480.0),
+            captured_at: MonoTime::from_secs_f64(1.0),
+            faces: faces.into_iter().map(tracked).collect(),
+            ..FaceSample::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{face, sample_of};
+    use super::*;
+    use crate::geom::Angles;
+
+    #[derive(Deserialize)]
+    struct Document {
+        output: Vec<OutputConfig>,
+    }
+
+    fn parse(text: &str) -> Result<Vec<OutputConfig>, String> {
+        toml::from_str::<Document>(text).map(|d| d.output).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn output_tables_are_read_by_their_type() {
+        let outputs = parse(
+            "[[output]]\ntype = 'vmc'\naddress = '127.0.0.1:39540'\nadjust = { mirror = true }\n\
+             [[output]]\ntype = 'jsonl'\npath = '-'\nlandmarks = '68'\n",
+        )
+        .unwrap();
+        let [OutputConfig::Vmc(vmc), OutputConfig::Jsonl(jsonl)] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!(vmc.address, "127.0.0.1:39540");
+        assert!(vmc.adjust.mirror);
+        assert_eq!(jsonl.landmarks, jsonl::LandmarkDetail::Ibug68);
+    }
+
+    #[test]
+    fn an_unknown_key_or_type_is_an_error_that_names_it() {
+        let typo = parse("[[output]]\ntype = 'vmc'\nadress = '127.0.0.1'\n").unwrap_err();
+        assert!(typo.contains("adress"), "{typo}");
+        let nested = parse("[[output]]\ntype = 'vmc'\nadjust = { mirorr = true }\n").unwrap_err();
+        assert!(nested.contains("mirorr"), "{nested}");
+        let kind = parse("[[output]]\ntype = 'vnc'\n").unwrap_err();
+        assert!(kind.contains("vnc"), "{kind}");
+    }
+
+    #[test]
+    fn a_nan_reaches_no_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let config =
+            OutputConfig::Jsonl(JsonlConfig { path: path.clone(), landmarks: jsonl::LandmarkDetail::None });
+        let mut sink = Sink::open(&config).unwrap();
+        let mut sick = face(Angles::default());
+        sick.gaze.left.y = f32::NAN;
+        let error = sink.send(&sample_of([sick]), MonoTime::default()).unwrap_err();
+        assert!(error.is_transient());
+        assert_eq!(std::fs::read(path).unwrap(), b"");
+    }
+}

@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod alloc;
+pub mod capture;
 pub mod clock;
 pub mod face;
 pub mod filter;

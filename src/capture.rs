@@ -33,7 +33,8 @@ pub use mjpeg::{JpegDecoder, JpegError, JpegSplitter};
 use crate::frame::Frame;
 use orient::Orientation;
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub enum SourceSpec {
     Stdin,
     /// A network stream: whatever `ffmpeg` can open.
     Url(String),
+    /// A Motion-JPEG AVI that is part of the program.
+    Memory(&'static [u8]),
 }
 
 impl SourceSpec {
@@ -71,6 +74,7 @@ impl fmt::Display for SourceSpec {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Stdin => f.write_str("standard input"),
             Self::Url(url) => f.write_str(url),
+            Self::Memory(_) => f.write_str("the built-in clip"),
         }
     }
 }
@@ -96,7 +100,8 @@ pub struct Source {
 
 #[derive(Debug)]
 enum Kind {
-    Avi(clip::AviClip),
+    Avi(clip::AviClip<BufReader<File>>),
+    Memory(clip::AviClip<Cursor<&'static [u8]>>),
     Stream(stream::ByteStream),
     Video(video::Video),
     Images(images::Images),
@@ -112,6 +117,7 @@ impl Source {
             SourceSpec::Camera(_) => return Err(CaptureError::NoCamera),
             SourceSpec::Path(path) => open_path(path, config, sequence)?,
             SourceSpec::Stdin => Kind::Stream(stream::ByteStream::from_stdin(config)?),
+            SourceSpec::Memory(clip) => Kind::Memory(clip::AviClip::from_bytes(clip)?),
             SourceSpec::Url(url) => Kind::Video(video::Video::open_url(url, config)?),
         };
         let orientation = Orientation { rotation: config.rotate, flip: config.flip };
@@ -126,6 +132,7 @@ impl Source {
     pub fn next(&mut self, frame: &mut Frame) -> Result<Next, CaptureError> {
         let next = match &mut self.kind {
             Kind::Avi(clip) => clip.next(frame),
+            Kind::Memory(clip) => clip.next(frame),
             Kind::Stream(stream) => stream.next(frame),
             Kind::Video(video) => video.next(frame),
             Kind::Images(images) => images.next(frame),
@@ -141,7 +148,7 @@ impl Source {
     pub fn is_live(&self) -> bool {
         match &self.kind {
             Kind::Video(video) => video.is_live(),
-            Kind::Avi(_) | Kind::Stream(_) | Kind::Images(_) => false,
+            Kind::Avi(_) | Kind::Memory(_) | Kind::Stream(_) | Kind::Images(_) => false,
         }
     }
 
@@ -149,6 +156,7 @@ impl Source {
     pub fn frame_interval(&self) -> Option<Duration> {
         match &self.kind {
             Kind::Avi(clip) => Some(clip.frame_interval()),
+            Kind::Memory(clip) => Some(clip.frame_interval()),
             Kind::Stream(stream) => stream.frame_interval(),
             Kind::Video(video) => video.frame_interval(),
             Kind::Images(images) => images.frame_interval(),

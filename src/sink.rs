@@ -17,6 +17,7 @@ pub use vmc::VmcConfig;
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -28,6 +29,15 @@ pub enum OutputConfig {
     Vmc(VmcConfig),
     /// JSON, one line a frame.
     Jsonl(JsonlConfig),
+}
+
+impl fmt::Display for OutputConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vmc(config) => write!(f, "VMC {}", config.address),
+            Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
+        }
+    }
 }
 
 /// What can be wrong with an output.

@@ -6,30 +6,42 @@ use super::{CaptureError, Next};
 use crate::clock::MonoTime;
 use crate::frame::Frame;
 use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Cursor, Read, Seek};
+use std::path::Path;
 use std::time::Duration;
 
 #[derive(Debug)]
-pub(super) struct AviClip {
-    path: PathBuf,
-    reader: AviReader<BufReader<File>>,
+pub(super) struct AviClip<R> {
+    /// How errors call it.
+    name: String,
+    reader: AviReader<R>,
     decoder: JpegDecoder,
     jpeg: Vec<u8>,
     index: u64,
 }
 
-impl AviClip {
+impl AviClip<BufReader<File>> {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let broken =
-            |why: String| CaptureError::BrokenVideo { what: path.display().to_string(), frame: 0, why };
         let file = File::open(path).map_err(|e| CaptureError::io(path, e))?;
-        let reader = AviReader::new(BufReader::with_capacity(1 << 18, file)).map_err(|e| match e {
-            AviError::OtherCodec(codec) => CaptureError::OtherCodec { path: path.into(), codec },
+        Self::new(path.display().to_string(), BufReader::with_capacity(1 << 18, file))
+    }
+}
+
+impl AviClip<Cursor<&'static [u8]>> {
+    pub(super) fn from_bytes(bytes: &'static [u8]) -> Result<Self, CaptureError> {
+        Self::new("the clip in memory".into(), Cursor::new(bytes))
+    }
+}
+
+impl<R: Read + Seek> AviClip<R> {
+    fn new(name: String, file: R) -> Result<Self, CaptureError> {
+        let broken = |why: String| CaptureError::BrokenVideo { what: name.clone(), frame: 0, why };
+        let reader = AviReader::new(file).map_err(|e| match e {
+            AviError::OtherCodec(codec) => CaptureError::OtherCodec { path: name.clone().into(), codec },
             e => broken(e.to_string()),
         })?;
         let decoder = JpegDecoder::new().map_err(|e| broken(e.to_string()))?;
-        Ok(Self { path: path.into(), reader, decoder, jpeg: Vec::new(), index: 0 })
+        Ok(Self { name, reader, decoder, jpeg: Vec::new(), index: 0 })
     }
 
     pub(super) fn frame_interval(&self) -> Duration {
@@ -54,6 +66,6 @@ impl AviClip {
     }
 
     fn broken(&self, why: String) -> CaptureError {
-        CaptureError::BrokenVideo { what: self.path.display().to_string(), frame: self.index, why }
+        CaptureError::BrokenVideo { what: self.name.clone(), frame: self.index, why }
     }
 }

@@ -9,6 +9,9 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureConfig {
+    /// Which camera: an index, `/dev/videoN`, a by-id path, or a part of its name. The first where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Exact size to ask the camera for; chosen where absent (see `facetrackd cameras`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
@@ -39,6 +42,7 @@ pub struct CaptureConfig {
 impl Default for CaptureConfig {
     fn default() -> Self {
         Self {
+            device: None,
             resolution: None,
             fps: None,
             format: None,

@@ -6,6 +6,7 @@
 //!              └─► landmarker ─► Landmarks ─┴─► next frame's Roi
 //! ```
 
+pub mod preprocess;
 pub mod session;
 
 use std::path::{Path, PathBuf};

@@ -6,8 +6,14 @@
 //!              └─► landmarker ─► Landmarks ─┴─► next frame's Roi
 //! ```
 
+pub mod detector;
+pub mod landmarker;
 pub mod preprocess;
+mod search;
 pub mod session;
+pub mod tracker;
+
+pub use tracker::{Observation, Tracker, TrackerConfig};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +67,14 @@ pub enum InferError {
         network: Arc<str>,
         /// ONNX Runtime's words.
         reason: String,
+    },
+    /// A source handed over fewer or more bytes than size and format promise.
+    #[error("a frame of {width}x{height} has not the bytes it promises; please report this with your source")]
+    BrokenFrame {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
     },
     /// NaN or infinity came out. The frame has no result; the next may have one.
     #[error("network {network} gave a number that is not finite in output {output}; the frame is dropped")]

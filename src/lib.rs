@@ -8,5 +8,6 @@ pub mod filter;
 pub mod frame;
 pub mod geom;
 pub mod infer;
+pub mod provision;
 pub mod sink;
 pub mod solve;

@@ -1,7 +1,11 @@
 //! From landmarks to head pose and gaze, in millimetres and radians.
 
+mod canonical;
+mod cholesky;
 mod gaze;
 mod head_pose;
+mod identity;
+mod observations;
 
 pub use gaze::{eye_look, gaze};
 pub use head_pose::HeadPoseSolver;

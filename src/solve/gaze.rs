@@ -1,16 +1,10 @@
 //! Gaze from the iris and the eye's corners, and the eyeLook coefficients that follow from it.
 
+use super::canonical::{CanonicalEye, CanonicalHead};
 use crate::face::{Blendshape, Blendshapes, Gaze, HeadPose, Landmarks};
 use crate::geom::Intrinsics;
-use glam::Vec3;
+use glam::{Quat, Vec3};
 
-/// From the middle between an eye's corners to the eyeball's centre, head space, millimetres, for the left eye; x changes
-/// sign for the right. Mean of 300 heads of the ICT face model; the standard deviations are 0.5, 0.6 and 0.9 mm.
-const EYEBALL_FROM_CORNERS_MM: Vec3 = Vec3::new(-0.5, 2.6, -10.1);
-/// The middle between the left eye's corners in head space, millimetres; only its depth is used. ICT's mean head.
-const CORNERS_MIDDLE_MM: Vec3 = Vec3::new(31.5, -0.9, 3.0);
-/// From the eyeball's centre to the middle of the iris. Anatomy says 10 mm, the cornea's refraction brings it nearer.
-const IRIS_DISTANCE_MM: f32 = 11.5;
 /// Lids nearer to each other than this hide the eye, those farther apart than [`OPEN_MM`] show it; guessed from 2 mm that
 /// the mesh leaves between closed lids and 10 mm between open ones.
 const CLOSED_MM: f32 = 2.0;
@@ -23,8 +17,6 @@ const DOWN_RAD: f32 = 0.61;
 
 /// An eye's landmarks in MediaPipe's indexing.
 struct Eye {
-    /// 1 for the left eye, -1 for the right.
-    side: f32,
     inner: usize,
     outer: usize,
     upper_lid: usize,
@@ -32,13 +24,17 @@ struct Eye {
     iris: usize,
 }
 
-const LEFT: Eye = Eye { side: 1.0, inner: 362, outer: 263, upper_lid: 386, lower_lid: 374, iris: 473 };
-const RIGHT: Eye = Eye { side: -1.0, inner: 133, outer: 33, upper_lid: 159, lower_lid: 145, iris: 468 };
+const LEFT: Eye = Eye { inner: 362, outer: 263, upper_lid: 386, lower_lid: 374, iris: 473 };
+const RIGHT: Eye = Eye { inner: 133, outer: 33, upper_lid: 159, lower_lid: 145, iris: 468 };
 
 /// Where each eye looks, from the iris' place on an eyeball that hangs on the eye's corners. As an eye closes its gaze
 /// goes over to straight ahead.
 pub fn gaze(landmarks: &Landmarks, head: &HeadPose, intrinsics: &Intrinsics) -> Gaze {
-    Gaze { left: LEFT.gaze(landmarks, head, intrinsics), right: RIGHT.gaze(landmarks, head, intrinsics) }
+    let eyes = CanonicalHead::get().eyes;
+    Gaze {
+        left: LEFT.gaze(&eyes.left, landmarks, head, intrinsics),
+        right: RIGHT.gaze(&eyes.right, landmarks, head, intrinsics),
+    }
 }
 
 /// Writes the eight `eyeLook*` coefficients that stand for this gaze.
@@ -60,16 +56,27 @@ pub fn eye_look(gaze: &Gaze, head: &HeadPose, blendshapes: &mut Blendshapes) {
 }
 
 impl Eye {
-    fn gaze(&self, landmarks: &Landmarks, head: &HeadPose, intrinsics: &Intrinsics) -> Vec3 {
+    fn gaze(
+        &self,
+        eye: &CanonicalEye,
+        landmarks: &Landmarks,
+        head: &HeadPose,
+        intrinsics: &Intrinsics,
+    ) -> Vec3 {
+        let canonical = CanonicalHead::get();
         let forward = head.rotation * Vec3::Z;
-        let mirror = Vec3::new(self.side, 1.0, 1.0);
-        let depth_mm = (head.rotation * (CORNERS_MIDDLE_MM * mirror) + head.translation_mm).z.max(1.0);
+        let corners = (canonical.points[self.inner] + canonical.points[self.outer]) * 0.5;
+        let depth_mm = (head.rotation * corners + head.translation_mm).z.max(1.0);
         let ray =
             |i: usize| ((landmarks[i].truncate() - intrinsics.center) / intrinsics.focal_px).extend(1.0);
-        let middle = (ray(self.inner) + ray(self.outer)) * 0.5 * depth_mm;
-        let eyeball = middle + head.rotation * (EYEBALL_FROM_CORNERS_MM * mirror);
-        let on_eyeball = near_point_on_sphere(ray(self.iris), eyeball, IRIS_DISTANCE_MM);
-        let seen = (on_eyeball - eyeball).try_normalize().unwrap_or(forward);
+        let seen_corners = (ray(self.inner) + ray(self.outer)) * 0.5 * depth_mm;
+        let eyeball = seen_corners + head.rotation * (eye.centre - corners);
+        let iris = near_point_on_sphere(ray(self.iris), eyeball, canonical.rotation_to_iris_mm);
+        let optical_axis = head.rotation.transpose() * (iris - eyeball);
+        // The line of sight stands beside the eye's optical axis; it turns as that one does.
+        let turn =
+            Quat::from_rotation_arc(eye.axis.normalize(), optical_axis.try_normalize().unwrap_or(eye.axis));
+        let seen = head.rotation * (turn * Vec3::Z);
 
         let opening_mm = (ray(self.upper_lid) - ray(self.lower_lid)).length() * depth_mm;
         let open = ((opening_mm - CLOSED_MM) / (OPEN_MM - CLOSED_MM)).clamp(0.0, 1.0);

@@ -6,11 +6,15 @@
 mod adjust;
 pub mod jsonl;
 mod osc;
+#[cfg(target_os = "linux")]
+pub mod shm;
 mod udp;
 pub mod vmc;
 
 pub use adjust::Adjust;
 pub use jsonl::JsonlConfig;
+#[cfg(target_os = "linux")]
+pub use shm::ShmConfig;
 pub use udp::Traffic;
 pub use vmc::VmcConfig;
 
@@ -29,6 +33,9 @@ pub enum OutputConfig {
     Vmc(VmcConfig),
     /// JSON, one line a frame.
     Jsonl(JsonlConfig),
+    /// A ring in shared memory.
+    #[cfg(target_os = "linux")]
+    Shm(ShmConfig),
 }
 
 impl fmt::Display for OutputConfig {
@@ -36,6 +43,8 @@ impl fmt::Display for OutputConfig {
         match self {
             Self::Vmc(config) => write!(f, "VMC {}", config.address),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
+            #[cfg(target_os = "linux")]
+            Self::Shm(config) => write!(f, "shared memory {}", config.name),
         }
     }
 }
@@ -95,6 +104,10 @@ pub enum SinkError {
         /// The pipe; `-` for standard output.
         path: PathBuf,
     },
+    /// The ring in shared memory.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Ring(#[from] shm::RingError),
     /// A number that is not finite reached the outputs. Nothing of the sample was sent. A stage before let it pass.
     #[error("frame {frame} has a number that is not finite; it was not sent")]
     NotFinite {
@@ -119,6 +132,8 @@ impl OutputConfig {
         match self {
             Self::Vmc(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
+            #[cfg(target_os = "linux")]
+            Self::Shm(config) => Ok(config.validate()?),
         }
     }
 }
@@ -129,6 +144,9 @@ pub enum Sink {
     Vmc(Box<vmc::VmcSink>),
     /// See [`jsonl`].
     Jsonl(jsonl::JsonlSink),
+    /// See [`shm`].
+    #[cfg(target_os = "linux")]
+    Shm(shm::ShmSink),
 }
 
 impl Sink {
@@ -141,6 +159,8 @@ impl Sink {
         Ok(match config {
             OutputConfig::Vmc(c) => Self::Vmc(Box::new(vmc::VmcSink::open(c)?)),
             OutputConfig::Jsonl(c) => Self::Jsonl(jsonl::JsonlSink::open(c)?),
+            #[cfg(target_os = "linux")]
+            OutputConfig::Shm(c) => Self::Shm(shm::ShmSink::open(c, MonoTime::now())?),
         })
     }
 
@@ -155,6 +175,8 @@ impl Sink {
         match self {
             Self::Vmc(sink) => sink.send(sample, now),
             Self::Jsonl(sink) => sink.send(sample)?,
+            #[cfg(target_os = "linux")]
+            Self::Shm(sink) => sink.send(sample, now),
         }
         Ok(())
     }
@@ -167,6 +189,8 @@ impl Sink {
         match self {
             Self::Vmc(sink) => sink.close(now),
             Self::Jsonl(sink) => sink.close()?,
+            #[cfg(target_os = "linux")]
+            Self::Shm(sink) => sink.close(now),
         }
         Ok(())
     }
@@ -176,6 +200,8 @@ impl Sink {
         match self {
             Self::Vmc(sink) => sink.traffic(),
             Self::Jsonl(sink) => sink.traffic(),
+            #[cfg(target_os = "linux")]
+            Self::Shm(sink) => sink.traffic(),
         }
     }
 }

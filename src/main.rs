@@ -1,3 +1,118 @@
-//! The `facetrackd` binary.
+//! The `facetrackd` binary: reads the command line, sets the log up, calls the library.
 
-fn main() {}
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use facetrackd::cli::{Cli, Command, ModelsAction, TrackArgs};
+use facetrackd::config::{Config, DEFAULT_TOML};
+use facetrackd::daemon;
+use facetrackd::provision;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[cfg(debug_assertions)]
+#[global_allocator]
+static ALLOCATOR: facetrackd::alloc::CountingAllocator = facetrackd::alloc::CountingAllocator;
+
+/// What a shell expects of a program that was called wrongly.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let drawn = false;
+    init_log(cli.verbose, drawn);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("facetrackd: {error:#}");
+            let usage = error.downcast_ref::<facetrackd::config::ConfigError>().is_some();
+            if usage { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => track(&cli.track),
+        Some(Command::Demo(_) | Command::Cameras { .. }) => anyhow::bail!("not yet"),
+        Some(Command::Models { action }) => models(&action),
+        Some(Command::CheckConfig { path, print }) => check_config(path, print),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "facetrackd", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Standard error, or the journal where systemd gives one. Nothing while the terminal is drawn on.
+fn init_log(verbose: u8, drawn: bool) {
+    use tracing_subscriber::prelude::*;
+    use tracing_subscriber::{EnvFilter, fmt, registry};
+    if drawn {
+        return;
+    }
+    let level = ["info", "debug", "trace"][usize::from(verbose.min(2))];
+    let default = format!("warn,facetrackd={level}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    #[cfg(target_os = "linux")]
+    if std::env::var_os("JOURNAL_STREAM").is_some()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        registry().with(filter).with(journal).init();
+        return;
+    }
+    let ansi = std::io::stderr().is_terminal();
+    registry().with(filter).with(fmt::layer().with_writer(std::io::stderr).with_ansi(ansi)).init();
+}
+
+fn track(args: &TrackArgs) -> anyhow::Result<()> {
+    // The command line stays in force when the file is read again.
+    let path = args.config.clone().or_else(daemon::user_config);
+    let read = || -> anyhow::Result<Config> {
+        let mut config = path.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+        args.apply(&mut config);
+        Ok(config)
+    };
+    let config = read()?;
+    let options = args.options(&config);
+    let requests = daemon::listen().context("cannot listen for signals")?;
+    let pack = provision::ensure(&provision::Bars::default())?;
+    daemon::track(&config, &options, &pack, &requests, &read)
+}
+
+fn models(action: &ModelsAction) -> anyhow::Result<()> {
+    match action {
+        ModelsAction::Install => {
+            let pack = provision::install(&provision::Bars::default())?;
+            println!("installed in {}", pack.dir.display());
+            Ok(())
+        }
+        ModelsAction::List { json } | ModelsAction::Verify { json } => {
+            let verify = matches!(action, ModelsAction::Verify { .. });
+            let report = if verify { provision::verify()? } else { provision::list()? };
+            if *json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                print!("{report}");
+            }
+            anyhow::ensure!(
+                !verify || report.is_whole(),
+                "something is missing or damaged; `facetrackd models install` mends it"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn check_config(path: Option<PathBuf>, print: bool) -> anyhow::Result<()> {
+    let path = path.or_else(daemon::user_config);
+    let config = path.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+    let name =
+        path.as_deref().map_or("the built-in configuration", |p: &Path| p.to_str().unwrap_or("the file"));
+    if print {
+        if path.is_none() { print!("{DEFAULT_TOML}") } else { print!("{}", toml::to_string_pretty(&config)?) }
+    } else {
+        println!("{name} is sound");
+    }
+    Ok(())
+}

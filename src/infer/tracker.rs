@@ -44,6 +44,12 @@ pub struct Observation {
     pub landmarks: Box<Landmarks>,
 }
 
+impl Observation {
+    fn empty() -> Self {
+        Self { id: 0, presence: 0.0, landmarks: Box::new([Vec3::ZERO; LANDMARK_COUNT]) }
+    }
+}
+
 /// A person who is tracked, or was a moment ago.
 #[derive(Debug, Clone, Copy)]
 struct Track {
@@ -94,24 +100,30 @@ impl Tracker {
         config: &TrackerConfig,
     ) -> Result<Self, InferError> {
         let detector = |range: Range| Detector::from_file(runtime, &model(range.model()), range);
-        let empty = || Box::new([Vec3::ZERO; LANDMARK_COUNT]);
         let faces = config.faces.clamp(1, 8);
         Ok(Self {
             config: TrackerConfig { faces, ..config.clone() },
             short: detector(Range::Short)?,
             full: detector(Range::Full)?,
             landmarker: Landmarker::from_file(runtime, &model(landmarker::MODEL))?,
-            observations: (0..faces)
-                .map(|_| Observation { id: 0, presence: 0.0, landmarks: empty() })
-                .collect(),
+            observations: (0..faces).map(|_| Observation::empty()).collect(),
             tracks: Vec::with_capacity(faces),
             lost: Vec::with_capacity(2 * faces),
             found: Vec::with_capacity(32),
-            trial: empty(),
+            trial: Observation::empty().landmarks,
             plan: Plan::default(),
             next_id: 0,
             looked_at: None,
         })
+    }
+
+    /// Takes over another configuration. Faces beyond its number are let go, the newest first.
+    pub fn reconfigure(&mut self, config: &TrackerConfig) {
+        let faces = config.faces.clamp(1, 8);
+        self.config = TrackerConfig { faces, ..config.clone() };
+        self.tracks.truncate(faces);
+        self.tracks.reserve(faces);
+        self.observations.resize_with(faces, Observation::empty);
     }
 
     /// The faces in this frame, oldest id first. Frames come in order; one that starts a sequence is looked at as if

@@ -14,6 +14,7 @@
 //! | `-` | standard input: YUV4MPEG2 or Motion-JPEG | every one |
 
 pub mod avi;
+mod camera;
 mod clip;
 mod config;
 mod error;
@@ -26,6 +27,9 @@ mod stream;
 mod video;
 mod y4m;
 
+#[cfg(target_os = "linux")]
+pub use camera::list_cameras;
+pub use camera::{CameraInfo, ChosenInfo, FormatInfo};
 pub use config::{CaptureConfig, Flip, Resolution, Rotation};
 pub use error::CaptureError;
 pub use mjpeg::{JpegDecoder, JpegError, JpegSplitter};
@@ -100,6 +104,7 @@ pub struct Source {
 
 #[derive(Debug)]
 enum Kind {
+    Camera(Box<camera::Camera>),
     Avi(clip::AviClip<BufReader<File>>),
     Memory(clip::AviClip<Cursor<&'static [u8]>>),
     Stream(stream::ByteStream),
@@ -114,7 +119,7 @@ impl Source {
     /// Any [`CaptureError`]: each says what is wrong with the source and what to do about it.
     pub fn open(spec: &SourceSpec, config: &CaptureConfig, sequence: bool) -> Result<Self, CaptureError> {
         let kind = match spec {
-            SourceSpec::Camera(_) => return Err(CaptureError::NoCamera),
+            SourceSpec::Camera(which) => Kind::Camera(Box::new(camera::Camera::open(which, config)?)),
             SourceSpec::Path(path) => open_path(path, config, sequence)?,
             SourceSpec::Stdin => Kind::Stream(stream::ByteStream::from_stdin(config)?),
             SourceSpec::Memory(clip) => Kind::Memory(clip::AviClip::from_bytes(clip)?),
@@ -131,6 +136,7 @@ impl Source {
     /// stream that is lost is not an error here: it is reported once in the log and reopened.
     pub fn next(&mut self, frame: &mut Frame) -> Result<Next, CaptureError> {
         let next = match &mut self.kind {
+            Kind::Camera(camera) => Ok(camera.next(frame)),
             Kind::Avi(clip) => clip.next(frame),
             Kind::Memory(clip) => clip.next(frame),
             Kind::Stream(stream) => stream.next(frame),
@@ -147,6 +153,7 @@ impl Source {
     /// Whether the newest frame wins (camera, network stream), or every frame counts (files, standard input).
     pub fn is_live(&self) -> bool {
         match &self.kind {
+            Kind::Camera(_) => true,
             Kind::Video(video) => video.is_live(),
             Kind::Avi(_) | Kind::Memory(_) | Kind::Stream(_) | Kind::Images(_) => false,
         }
@@ -155,6 +162,7 @@ impl Source {
     /// Nominal time between two frames, where the source has one.
     pub fn frame_interval(&self) -> Option<Duration> {
         match &self.kind {
+            Kind::Camera(camera) => camera.frame_interval(),
             Kind::Avi(clip) => Some(clip.frame_interval()),
             Kind::Memory(clip) => Some(clip.frame_interval()),
             Kind::Stream(stream) => stream.frame_interval(),
@@ -165,7 +173,10 @@ impl Source {
 
     /// Frames that the source had and that were not handed over: broken ones, and those passed by for a newer one.
     pub fn skipped(&self) -> u64 {
-        0
+        match &self.kind {
+            Kind::Camera(camera) => camera.skipped(),
+            Kind::Avi(_) | Kind::Memory(_) | Kind::Stream(_) | Kind::Video(_) | Kind::Images(_) => 0,
+        }
     }
 }
 

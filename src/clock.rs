@@ -31,6 +31,13 @@ impl MonoTime {
         Self(ns)
     }
 
+    /// The moment that the wall clock called `ns` nanoseconds after 1970. As good as the wall clock is.
+    pub fn from_unix_nanos(ns: u64) -> Self {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let age = i128::from(wall.as_nanos() as u64) - i128::from(ns);
+        Self((i128::from(Self::now().0) - age).clamp(0, i128::from(u64::MAX)) as u64)
+    }
+
     /// Nanoseconds since the clock's start.
     pub const fn as_nanos(self) -> u64 {
         self.0

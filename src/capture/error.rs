@@ -89,9 +89,115 @@ pub enum CaptureError {
     /// There is no camera at all.
     #[error("no camera was found; plug one in, then look at `facetrackd cameras`")]
     NoCamera,
+    /// There are cameras, and none is the one that is meant.
+    #[error("no camera is called `{wanted}`; there is {offered}")]
+    NoSuchCamera {
+        /// As given.
+        wanted: String,
+        /// The cameras there are.
+        offered: String,
+    },
+    /// More than one camera fits the name.
+    #[error("`{wanted}` could be any of {matches}; name one by its path, or by `facetrackd cameras`'s id")]
+    Ambiguous {
+        /// As given.
+        wanted: String,
+        /// Those that fit.
+        matches: String,
+    },
+    /// The camera is there, and another program streams from it.
+    #[error("camera {device} is in use by {holder}; close that first")]
+    Busy {
+        /// Its node.
+        device: String,
+        /// Who, as far as the system tells us.
+        holder: String,
+    },
+    /// The camera is there, and not ours to open.
+    #[error(
+        "camera {device} may not be opened by you; join its group: sudo usermod -aG {group} $USER, then log in again"
+    )]
+    Permission {
+        /// Its node.
+        device: String,
+        /// The group that may.
+        group: String,
+    },
+    /// The camera vanished while it was being opened.
+    #[error("camera {device} was unplugged")]
+    Gone {
+        /// Its node.
+        device: String,
+    },
+    /// All its formats are foreign to us.
+    #[error(
+        "camera {device} offers no format that we decode (mjpeg, yuyv, uyvy, nv12, yu12, grey), only {offered}"
+    )]
+    NoUsableFormat {
+        /// Its node.
+        device: String,
+        /// What it offers.
+        offered: String,
+    },
+    /// It does not offer what was asked for.
+    #[error("camera {device} cannot do {request}; it offers {offered}")]
+    CannotMeet {
+        /// Its node.
+        device: String,
+        /// What was asked for.
+        request: String,
+        /// What it offers.
+        offered: String,
+    },
+    /// It has no such control.
+    #[error("camera {device} has no control `{name}`; it has {offered}")]
+    UnknownControl {
+        /// Its node.
+        device: String,
+        /// As given.
+        name: String,
+        /// The controls it has.
+        offered: String,
+    },
+    /// The control does not go that far.
+    #[error("camera {device}: control `{name}` takes {min} to {max}, not {value}")]
+    ControlRange {
+        /// Its node.
+        device: String,
+        /// As given.
+        name: String,
+        /// As given.
+        value: i64,
+        /// Lowest.
+        min: i32,
+        /// Highest.
+        max: i32,
+    },
+    /// The driver refused.
+    #[error("camera {device}: cannot {doing}: {source}; unplug it and plug it in again")]
+    Device {
+        /// Its node.
+        device: String,
+        /// What was tried.
+        doing: String,
+        /// The system's word.
+        source: io::Error,
+    },
 }
 
 impl CaptureError {
+    /// Whether waiting may help: the camera is missing, in use, or not itself, and nothing is wrong with the request.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCamera
+                | Self::NoSuchCamera { .. }
+                | Self::Busy { .. }
+                | Self::Gone { .. }
+                | Self::Device { .. }
+        )
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::NotFound {
             Self::NoSuchFile { path: path.into() }

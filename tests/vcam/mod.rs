@@ -1,0 +1,164 @@
+//! The LD_PRELOAD camera: builds it, plugs cameras in and out, and runs a test inside it.
+//!
+//! A test under `LD_PRELOAD` is the same test in a process of its own: [`inside`] starts the test binary again with
+//! the camera preloaded and only this test to run. Needs `cc`; no root, no device nodes.
+
+use facetrackd::capture::{CaptureConfig, CaptureError, Next, Source, SourceSpec};
+use facetrackd::frame::Frame;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Longest that a test waits for anything before it fails; never what it measures.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folder that stands in for `/dev`.
+pub struct Vcam {
+    root: PathBuf,
+}
+
+/// Runs `body` with the camera in place of the system's. `test` is the test's own full name.
+pub fn inside(test: &str, body: impl FnOnce(&Vcam)) {
+    if let Some(root) = std::env::var_os("VCAM_ROOT") {
+        return body(&Vcam { root: root.into() });
+    }
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("dev/v4l/by-id")).unwrap();
+    fs::create_dir_all(root.path().join("sys/class/video4linux")).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
+        .env("LD_PRELOAD", library())
+        .env("VCAM_ROOT", root.path())
+        .output()
+        .unwrap();
+    let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).join("\n");
+    assert!(output.status.success(), "{said}\n--- the camera's log ends:\n{}", log_tail(root.path()));
+    assert!(said.contains("1 passed"), "no test is called {test}:\n{said}");
+    for line in said.lines().filter(|l| l.starts_with("MEASURED")) {
+        println!("{line}");
+    }
+}
+
+fn log_tail(root: &Path) -> String {
+    let log = fs::read_to_string(root.join("log")).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// Compiles the camera once for all tests of this binary.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vcam");
+        let name = format!("vcam-{}.so", std::process::id());
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-o"];
+        let status = Command::new("cc")
+            .args(flags)
+            .arg(&library)
+            .args(["camera.c", "hooks.c"].map(|file| sources.join(file)))
+            .args(["-ldl", "-lpthread"])
+            .status()
+            .expect("the camera tests need a C compiler: apt install gcc");
+        assert!(status.success(), "the camera does not compile");
+        library
+    })
+}
+
+impl Vcam {
+    /// A file for frames or the like.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.root.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn node(&self, number: u32) -> PathBuf {
+        self.root.join(format!("dev/video{number}"))
+    }
+
+    /// Plugs in a camera of these lines (see `vcam.h`). The file appears whole.
+    pub fn plug(&self, number: u32, lines: &str) {
+        let draft = self.file("draft", lines.as_bytes());
+        fs::rename(draft, self.node(number)).unwrap();
+    }
+
+    pub fn unplug(&self, number: u32) {
+        fs::remove_file(self.node(number)).unwrap();
+    }
+
+    /// Links `/dev/v4l/by-id/NAME` to a camera, in place of where it led.
+    pub fn name_by_id(&self, name: &str, number: u32) {
+        let link = self.root.join("dev/v4l/by-id").join(name);
+        if link.symlink_metadata().is_ok() {
+            fs::remove_file(&link).unwrap();
+        }
+        std::os::unix::fs::symlink(format!("../../video{number}"), link).unwrap();
+    }
+
+    pub fn freeze(&self, number: u32, frozen: bool) {
+        let path = self.root.join(format!("dev/video{number}.freeze"));
+        if frozen {
+            fs::write(path, "").unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    /// A file under the camera's sysfs folder, such as `video0/device/speed`.
+    pub fn sysfs(&self, path: &str, text: &str) {
+        let path = self.root.join("sys/class/video4linux").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Lines of the log that start like this, without that start.
+    pub fn log(&self, start: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.root.join("log")).unwrap_or_default();
+        log.lines().filter_map(|l| l.strip_prefix(start)).map(|l| l.trim().to_owned()).collect()
+    }
+
+    /// Number and time of every frame that the camera delivered.
+    pub fn delivered(&self) -> Vec<(u64, u64)> {
+        let number = |line: &str, at| line.split(' ').nth(at).unwrap().parse().unwrap();
+        self.log("frame ").iter().map(|l| (number(l, 0), number(l, 2))).collect()
+    }
+}
+
+/// Opens `--camera which`.
+pub fn open(which: &str, config: &CaptureConfig) -> Result<Source, CaptureError> {
+    Source::open(&SourceSpec::Camera(which.into()), config, false)
+}
+
+/// The next frame, however long it takes; each call must come back in time.
+pub fn next_frame(source: &mut Source) -> Frame {
+    let mut frame = Frame::default();
+    ask_until(|| source.next(&mut frame).unwrap() == Next::Frame);
+    assert!(frame.is_whole());
+    frame
+}
+
+/// The next `count` frames.
+pub fn next_frames(source: &mut Source, count: usize) -> Vec<Frame> {
+    (0..count).map(|_| next_frame(source)).collect()
+}
+
+/// Asks again and again until it is so; fails where it never is.
+pub fn ask_until(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "nothing happened for {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// Open descriptors and threads of this process, and its resident memory in KiB.
+pub fn resources() -> (usize, usize, usize) {
+    let count = |folder: &str| fs::read_dir(folder).unwrap().count();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+    let kib = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (count("/proc/self/fd"), count("/proc/self/task"), kib)
+}

@@ -4,8 +4,12 @@ mod canonical;
 mod cholesky;
 mod gaze;
 mod head_pose;
+#[cfg(test)]
+mod head_pose_tests;
 mod identity;
 mod observations;
+#[cfg(test)]
+mod synthetic;
 
 pub use gaze::{eye_look, gaze};
 pub use head_pose::HeadPoseSolver;

@@ -1,5 +1,7 @@
 //! From landmarks to head pose and gaze, in millimetres and radians.
 
+mod align;
+mod calibration;
 mod canonical;
 mod cholesky;
 mod gaze;
@@ -11,6 +13,8 @@ mod observations;
 #[cfg(test)]
 mod synthetic;
 
+pub use align::{AlignedLandmarks, align};
+pub use calibration::Calibration;
 pub use gaze::{eye_look, gaze};
 pub use head_pose::HeadPoseSolver;
 

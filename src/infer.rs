@@ -7,12 +7,14 @@
 //! ```
 
 pub mod detector;
+pub mod expression;
 pub mod landmarker;
 pub mod preprocess;
 mod search;
 pub mod session;
 pub mod tracker;
 
+pub use expression::ExpressionNet;
 pub use tracker::{Observation, Tracker, TrackerConfig};
 
 use std::path::{Path, PathBuf};

@@ -1,71 +1,80 @@
-"""What is done to a batch of aligned faces before the network sees it. Every step keeps the coefficients true."""
+"""What is done to a batch of aligned faces before the network sees it. Every step keeps the coefficients true.
+
+All of it works on the network's input landmarks only, (n, inputs, 3).
+"""
 
 import numpy as np
-from align import LANDMARKS
-from coefficients import MIRROR, PARTS
-from dataset import mirror
+from coefficients import INPUT_LANDMARKS, LANDMARK_MIRROR, MIRROR, PARTS
+
+_PLACE = {int(landmark): k for k, landmark in enumerate(INPUT_LANDMARKS)}
+INPUT_MIRROR = np.array([_PLACE[int(LANDMARK_MIRROR[i])] for i in INPUT_LANDMARKS])
+INPUT_PARTS = [(np.array([_PLACE[int(i)] for i in points if int(i) in _PLACE]), moved) for points, moved in PARTS]
+FLIP = np.array([-1, 1, 1], np.float32)
 
 
 class Augment:
     """Draws batches of (landmarks, neutral, neutral_known, coefficients) from training faces."""
 
-    def __init__(self, faces, heads, rng):
-        self.faces, self.rng = faces, rng
+    def __init__(self, faces, heads):
+        self.aligned = np.ascontiguousarray(faces.aligned[:, INPUT_LANDMARKS])
+        self.neutral = np.ascontiguousarray(faces.neutral[:, INPUT_LANDMARKS])
+        self.coefficients, self.turn_deg, self.head = faces.coefficients, faces.turn_deg, faces.head
         self.heads = heads[np.isfinite(faces.neutral[heads]).all((1, 2))]
         self.donors = np.flatnonzero(np.isin(faces.head, self.heads))
 
-    def __call__(self, rows):
-        f, rng, n = self.faces, self.rng, len(rows)
-        x, truth, head = f.aligned[rows].copy(), f.coefficients[rows].copy(), f.head[rows]
-        neutral = f.neutral[head].copy()
+    def __call__(self, rows, rng):
+        n = len(rows)
+        uniform = lambda low, high: rng.uniform(low, high, (n, 1, 1)).astype(np.float32)
+        x, truth, neutral = self.aligned[rows], self.coefficients[rows], self.neutral[self.head[rows]]
         known = np.isfinite(neutral).all((1, 2))
         neutral[~known] = x[~known]
-        self._mix_parts(x, neutral, truth, f.turn_deg[rows])
-        x, neutral = self._another_shape(x, neutral)
-        x = neutral + (x - neutral) * rng.uniform(0.9, 1.12, (n, 1, 1))  # some move more than others
-        neutral = neutral + (x - neutral) * np.where(rng.random(n) < 0.3, rng.uniform(0, 0.12, n), 0)[:, None, None]
-        x, neutral = self._misaligned(x, 2.0), self._misaligned(neutral, 1.0)
-        x, neutral = self._noise(x, 0.005), self._noise(neutral, 0.002)
+        self._mix_parts(x, neutral, truth, self.turn_deg[rows], rng)
+        shift = self._another_shape(n, rng)
+        movement = (x - neutral) * uniform(0.9, 1.12)  # some move more than others
+        taught = uniform(0, 0.12) * (rng.random((n, 1, 1)) < 0.3)  # a neutral that was not quite calm
+        neutral += shift
+        x = neutral + movement
+        neutral += movement * taught
+        x, neutral = misaligned(x, 2.0, rng), misaligned(neutral, 1.0, rng)
+        x, neutral = noise(x, 0.005, rng), noise(neutral, 0.002, rng)
         flip = rng.random(n) < 0.5
-        x[flip], neutral[flip], truth[flip] = mirror(x[flip]), mirror(neutral[flip]), truth[flip][:, MIRROR]
-        known = known & (rng.random(n) < 0.5)
+        x[flip], neutral[flip] = x[flip][:, INPUT_MIRROR] * FLIP, neutral[flip][:, INPUT_MIRROR] * FLIP
+        truth[flip] = truth[flip][:, MIRROR]
+        known &= rng.random(n) < 0.5
         neutral[~known] = 0
-        f32 = np.float32
-        return x.astype(f32), neutral.astype(f32), known.astype(f32)[:, None], truth
+        return x, neutral, known.astype(np.float32)[:, None], truth
 
-    def _mix_parts(self, x, neutral, truth, turn_deg):
+    def _mix_parts(self, x, neutral, truth, turn_deg, rng):
         """Gives some faces the eye, the brows or the mouth of another face at a similar turn, as movement from its
         neutral. Without it the network learns that eyes close together, as they mostly do."""
-        f, rng = self.faces, self.rng
-        for points, coefficients in PARTS:
+        for points, moved in INPUT_PARTS:
             rows = np.flatnonzero(rng.random(len(x)) < 0.4)
             candidates = rng.choice(self.donors, (len(rows), 8))
-            apart = np.abs(f.turn_deg[candidates] - turn_deg[rows, None]).sum(2)
+            apart = np.abs(self.turn_deg[candidates] - turn_deg[rows, None]).sum(2)
             donor = candidates[np.arange(len(rows)), apart.argmin(1)]
-            movement = f.aligned[donor] - f.neutral[f.head[donor]]
+            movement = self.aligned[donor[:, None], points] - self.neutral[self.head[donor][:, None], points]
             at = np.ix_(rows, points)
-            x[at] = neutral[at] + movement[:, points]
-            truth[np.ix_(rows, coefficients)] = f.coefficients[np.ix_(donor, coefficients)]
+            x[at] = neutral[at] + movement
+            truth[np.ix_(rows, moved)] = self.coefficients[np.ix_(donor, moved)]
 
-    def _another_shape(self, x, neutral):
+    def _another_shape(self, n, rng):
         """Moves face and neutral alike towards other heads: more shapes than were rendered."""
-        rng, n = self.rng, len(x)
-        a, b = (self.faces.neutral[rng.choice(self.heads, n)] for _ in range(2))
-        shift = (a - b) * (rng.random(n) < 0.6)[:, None, None] * rng.uniform(0, 0.7, (n, 1, 1))
-        return x + shift, neutral + shift
+        a, b = (self.neutral[rng.choice(self.heads, n)] for _ in range(2))
+        return (a - b) * (rng.uniform(0, 0.7, (n, 1, 1)) * (rng.random((n, 1, 1)) < 0.6)).astype(np.float32)
 
-    def _misaligned(self, x, degrees):
-        """A small turn and stretch: what alignment leaves over at other poses, lenses and depth errors."""
-        rng, n = self.rng, len(x)
-        a, b, c = np.radians(degrees) * rng.normal(size=(3, n))
-        turn = np.stack([np.ones(n), -c, b, c, np.ones(n), -a, -b, a, np.ones(n)], 1).reshape(n, 3, 3)
-        stretch = 1 + rng.normal(size=(n, 1, 3)) * [0.012, 0.012, 0.06] * degrees / 2
-        return np.einsum("nij,npj->npi", turn, x) * stretch
 
-    def _noise(self, x, spread):
-        """Jitter of the landmark network: each point by itself, depth more than the rest, and all a little."""
-        rng, n = self.rng, len(x)
-        level = spread * rng.uniform(0, 1.5, (n, 1, 1))
-        own = rng.normal(size=(n, LANDMARKS, 3)) * [1, 1, 2]
-        common = rng.normal(size=(n, 1, 3)) * [0.5, 0.5, 1]
-        return x + level * (own + common)
+def misaligned(x, degrees, rng):
+    """A small turn and stretch: what alignment leaves over at other poses, lenses and depth errors."""
+    n = len(x)
+    a, b, c = np.radians(degrees) * rng.normal(size=(3, n))
+    turn = np.stack([np.ones(n), -c, b, c, np.ones(n), -a, -b, a, np.ones(n)], 1).reshape(n, 3, 3)
+    stretch = 1 + rng.normal(size=(n, 1, 3)) * [0.012, 0.012, 0.06] * degrees / 2
+    return x @ (turn.transpose(0, 2, 1) * stretch).astype(np.float32)
+
+
+def noise(x, spread, rng):
+    """Jitter of the landmark network: each point by itself, depth more than the rest, and all a little."""
+    level = (spread * rng.uniform(0, 1.5, (len(x), 1, 1))).astype(np.float32)
+    own = rng.standard_normal(x.shape, np.float32) * np.array([1, 1, 2], np.float32)
+    common = rng.standard_normal((len(x), 1, 3), np.float32) * np.array([0.5, 0.5, 1], np.float32)
+    return x + level * (own + common)

@@ -1,7 +1,7 @@
 """Shards of rendered faces with their landmarks, aligned and grouped by head.
 
 A shard is one head: `landmarks` (n, 478, 3) in image pixels, `coefficients` (n, 52) in ARKit's order, `calm` (n,) true
-where the face is at rest, `turn_deg` (n, 3) yaw, pitch and roll. `extract.py` writes it.
+where the face is at rest, `turn_deg` (n, 3) yaw, pitch and roll. `make_data.py` writes it.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def load(folder):
         neutral.append(aligned[calm].mean(0) if calm.any() else missing)
         parts.append((aligned, coefficients, turn, head, calm))
     if not parts:
-        raise SystemExit(f"no shards in {folder}; run render.py and extract.py first")
+        raise SystemExit(f"no shards in {folder}; run make_data.py first")
     return Faces(*(np.concatenate(p) for p in zip(*parts)), np.stack(neutral))
 
 

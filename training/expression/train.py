@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train the expression network on landmarks of rendered faces.
 
-Writes RUN/checkpoint.pt after every epoch (a stopped run goes on from there), RUN/curves.csv and RUN/model.pt, the weights
+Writes RUN/checkpoint.pt after every fifth epoch (a stopped run goes on from there), RUN/curves.csv and RUN/model.pt, the weights
 with the best validation loss. `export.py` makes models/expression.onnx and its card of them.
 """
 
@@ -45,11 +45,11 @@ def split_heads(faces, seed, share):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("data", type=Path, help="folder of shards from extract.py")
+    p.add_argument("data", type=Path, help="folder of shards from make_data.py")
     p.add_argument("run", type=Path, help="folder for checkpoint, curves and model")
-    p.add_argument("--epochs", type=int, default=240)
-    p.add_argument("--batch", type=int, default=256)
-    p.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    p.add_argument("--epochs", type=int, default=400)
+    p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     p.add_argument("--decay", type=float, default=0.02, help="weight decay")
     p.add_argument("--held-out", type=float, default=0.12, help="share of heads kept for validation")
     p.add_argument("--seed", type=int, default=7)
@@ -69,10 +69,14 @@ def main():
     optimiser = torch.optim.AdamW(model.parameters(), lr=a.rate, weight_decay=a.decay)
     steps = a.epochs * (len(train.head) // a.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, a.rate, total_steps=steps + 1, pct_start=0.1)
+    augment = Augment(train, train_heads)
     first, best = resume(a.run, model, optimiser, schedule)
 
     for epoch in range(first, a.epochs):
-        trained = train_epoch(model, optimiser, schedule, train, train_heads, np.random.default_rng([a.seed, 2, epoch]), a.batch)
+        rng = np.random.default_rng([a.seed, 2, epoch])
+        trained = train_epoch(model, optimiser, schedule, augment, rng, a.batch)
+        if epoch % 5 != 4 and epoch + 1 != a.epochs:
+            continue
         without, with_neutral = validate(model, validation)
         with (a.run / "curves.csv").open("a", newline="") as f:
             csv.writer(f).writerow([epoch, *(round(float(x), 6) for x in (trained, without, with_neutral))])
@@ -82,7 +86,7 @@ def main():
         state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
         torch.save({**state, "epoch": epoch, "best": best}, a.run / "checkpoint.new")
         (a.run / "checkpoint.new").replace(a.run / "checkpoint.pt")
-        if epoch % 10 == 9 or epoch + 1 == a.epochs:
+        if epoch % 20 == 19 or epoch + 1 == a.epochs:
             print(f"epoch {epoch + 1}: loss {trained:.4f}, held out {without:.4f} alone, {with_neutral:.4f} with neutral", flush=True)
 
 
@@ -98,15 +102,14 @@ def resume(run, model, optimiser, schedule):
     return state["epoch"] + 1, state["best"]
 
 
-def train_epoch(model, optimiser, schedule, train, heads, rng, batch):
+def train_epoch(model, optimiser, schedule, augment, rng, batch):
     model.train()
-    augment, w, total = Augment(train, heads, rng), weights(), 0.0
-    order = rng.permutation(len(train.head))
+    w, total = weights(), 0.0
+    order = rng.permutation(len(augment.head))
     batches = len(order) // batch
     for k in range(batches):
-        x, neutral, known, truth = (torch.from_numpy(v) for v in augment(order[k * batch : (k + 1) * batch]))
-        raw = model.half(x[:, model.inputs], neutral[:, model.inputs], known)
-        loss = loss_of(squash(raw), truth, w)
+        x, neutral, known, truth = (torch.from_numpy(v) for v in augment(order[k * batch : (k + 1) * batch], rng))
+        loss = loss_of(squash(model.half(x, neutral, known)), truth, w)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -237,11 +237,10 @@ pub(super) fn merge(converter: &mut Converter, outputs: &[Port]) -> Result<()> {
     let [xy, z] = &parts[..] else { return Err(ConvertError::Damaged("a split gave no two parts")) };
     // Where the x and y of each point come from, in the mesh followed by the regions. Later regions overwrite.
     let mut source: Vec<i64> = (0..(MESH + 2 * IRIS) as i64).collect();
-    let mut next = MESH as i64;
     let irises: Vec<i64> = (MESH as i64..).take(2 * IRIS).collect();
-    for point in LIPS.iter().chain(&RIGHT_EYE).chain(&LEFT_EYE).chain(&irises) {
-        source[*point as usize] = next;
-        next += 1;
+    let refined = LIPS.iter().chain(&RIGHT_EYE).chain(&LEFT_EYE).chain(&irises);
+    for (from, point) in (MESH as i64..).zip(refined) {
+        source[*point as usize] = from;
     }
     let axis = |axis| [Attribute::int("axis", axis)];
     let all: Vec<&str> = std::iter::once(xy).chain(&regions).map(String::as_str).collect();

@@ -1,7 +1,8 @@
-//! Reading FlatBuffers and FlexBuffers without trusting a byte of them.
+//! Reading `FlatBuffers` and `FlexBuffers` without trusting a byte of them.
 //!
 //! Every offset is checked against the buffer where it is followed, so a damaged or hostile file is an error and never a
-//! panic, and nothing is allocated here. Format: the FlatBuffers "Internals" and "FlexBuffers" pages.
+//! panic, and nothing is allocated here. Format: the projects' pages
+//! "Internals" and "`FlexBuffers`".
 
 /// The file points outside itself. What was being read is named by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ fn follow(bytes: &[u8], at: usize) -> Result<usize> {
     if target < bytes.len() { Ok(target) } else { Err(Damaged) }
 }
 
-/// A FlatBuffers table. Fields are asked for by their number in the schema, from 0.
+/// A `FlatBuffers` table. Fields are asked for by their number in the schema, from 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Table<'a> {
     bytes: &'a [u8],
@@ -117,7 +118,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// FlexBuffers types that the operators' options use. The rest is refused.
+/// `FlexBuffers` types that the operators' options use. The rest is refused.
 mod flex_type {
     pub const INT: u8 = 1;
     pub const FLOAT: u8 = 3;
@@ -125,7 +126,7 @@ mod flex_type {
     pub const VECTOR_INT: u8 = 11;
 }
 
-/// A FlexBuffers map at a buffer's root: the options of a custom operator.
+/// A `FlexBuffers` map at a buffer's root: the options of a custom operator.
 #[derive(Debug, Clone, Copy)]
 pub struct FlexMap<'a> {
     bytes: &'a [u8],
@@ -134,7 +135,7 @@ pub struct FlexMap<'a> {
     count: usize,
 }
 
-/// A value within a FlexBuffers map.
+/// A value within a `FlexBuffers` map.
 #[derive(Debug, Clone, Copy)]
 struct FlexValue {
     at: usize,
@@ -221,7 +222,7 @@ fn uint(bytes: &[u8], at: usize, width: usize) -> Result<usize> {
     usize::try_from(value).map_err(|_| Damaged)
 }
 
-/// Follows an offset that FlexBuffers store as a distance backwards.
+/// Follows an offset that `FlexBuffers` store as a distance backwards.
 fn back(bytes: &[u8], at: usize, width: usize) -> Result<usize> {
     at.checked_sub(uint(bytes, at, width)?).ok_or(Damaged)
 }

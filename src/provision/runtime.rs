@@ -42,7 +42,7 @@ impl Search<'_> {
                 Err(ProvisionError::NoSuchRuntime { path: path.clone() })
             };
         }
-        let beside = self.beside.iter().flat_map(|folder| libraries(folder)).map(|(_, path)| path).next();
+        let beside = self.beside.iter().flat_map(|folder| libraries(folder)).map(|l| l.path).next();
         let installed = || {
             let (store, pack) = self.data?;
             let library = pack.items.first()?;
@@ -50,34 +50,45 @@ impl Search<'_> {
         };
         let system = || {
             let found = self.system.iter().flat_map(|folder| libraries(folder));
-            found.filter(|(minor, _)| minor.is_some_and(|m| m >= MINOR_MIN)).map(|(_, path)| path).next()
+            found.filter(|l| l.minor.is_some_and(|m| m >= MINOR_MIN)).map(|l| l.path).next()
         };
         Ok(beside.or_else(installed).or_else(system))
     }
 }
 
-/// ONNX Runtime libraries in a folder with their minor versions, the newest first.
-fn libraries(folder: &Path) -> Vec<(Option<u32>, PathBuf)> {
+/// A library whose name is ONNX Runtime's.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Library {
+    /// What its name, or the name that it links to, says; `None` where neither says anything.
+    minor: Option<u32>,
+    path: PathBuf,
+}
+
+/// ONNX Runtime libraries in a folder, the newest first.
+fn libraries(folder: &Path) -> Vec<Library> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let stem = format!("{}onnxruntime", std::env::consts::DLL_PREFIX);
-    let paths = entries.flatten().map(|e| e.path()).filter(|p| p.is_file());
-    let mut found: Vec<_> = paths.filter_map(|p| Some((minor_version(&p, &stem)?, p))).collect();
+    let mut found: Vec<_> = entries.flatten().filter_map(|e| library(e.path())).collect();
     found.sort_by(|a, b| b.cmp(a));
     found
 }
 
-/// The minor version in a library's name or in the name that it links to; the outer `None` where it is no ONNX Runtime.
-fn minor_version(path: &Path, stem: &str) -> Option<Option<u32>> {
-    let version = |path: &Path| -> Option<Option<u32>> {
-        let rest = path.file_name()?.to_str()?.strip_prefix(stem)?;
-        let rest = rest.strip_suffix(std::env::consts::DLL_SUFFIX).map_or_else(
-            || rest.strip_prefix(std::env::consts::DLL_SUFFIX),
-            |version| Some(version).filter(|v| v.is_empty() || v.starts_with('.')),
-        )?;
-        Some(rest.strip_prefix(".1.").and_then(|v| v.split('.').next()?.parse().ok()))
-    };
-    let named = version(path)?;
-    Some(named.or_else(|| version(&fs::canonicalize(path).ok()?).flatten()))
+fn library(path: PathBuf) -> Option<Library> {
+    let version = version_in_name(&path).filter(|_| path.is_file())?;
+    let linked = || fs::canonicalize(&path).ok().and_then(|p| minor_of(&version_in_name(&p)?));
+    Some(Library { minor: minor_of(&version).or_else(linked), path })
+}
+
+/// `.1.22.0` out of `libonnxruntime.so.1.22.0` or `libonnxruntime.1.22.0.dylib`, empty where there is none; `None` where
+/// the file is another library.
+fn version_in_name(path: &Path) -> Option<String> {
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    let rest = path.file_name()?.to_str()?.strip_prefix(DLL_PREFIX)?.strip_prefix("onnxruntime")?;
+    let version = rest.strip_suffix(DLL_SUFFIX).or_else(|| rest.strip_prefix(DLL_SUFFIX))?;
+    (version.is_empty() || version.starts_with('.')).then(|| version.into())
+}
+
+fn minor_of(version: &str) -> Option<u32> {
+    version.strip_prefix(".1.")?.split('.').next()?.parse().ok()
 }
 
 #[cfg(test)]

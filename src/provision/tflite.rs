@@ -91,7 +91,7 @@ pub struct Operator {
     pub inputs: Vec<Option<usize>>,
     /// Tensors it writes.
     pub outputs: Vec<usize>,
-    /// Whether a ReLU follows within the operator.
+    /// Whether a `Relu` follows within the operator.
     pub fused_relu: bool,
 }
 
@@ -204,7 +204,7 @@ fn unpack(network: &mut Network, inputs: &[Option<usize>], outputs: &[usize]) ->
     Ok(())
 }
 
-/// The operator's kind with its options, and whether a ReLU is fused into it.
+/// The operator's kind with its options, and whether a `Relu` is fused into it.
 fn kind(builtin: i32, code: &Table, operator: &Table) -> Result<(Kind, bool)> {
     let options = operator.table(4)?;
     let byte = |field| options.map_or(Ok(0), |o| o.byte(field, 0));

@@ -65,6 +65,9 @@ pub enum Command {
         #[arg(long)]
         print: bool,
     },
+    /// Render faces with exact labels, to train networks with
+    #[cfg(feature = "render")]
+    RenderFaces(crate::gpu::RenderFacesArgs),
     /// Print a shell completion script
     #[command(
         after_help = "Example:\n  facetrackd completions bash > ~/.local/share/bash-completion/completions/facetrackd"

@@ -10,6 +10,8 @@ pub mod face;
 pub mod filter;
 pub mod frame;
 pub mod geom;
+#[cfg(feature = "render")]
+pub mod gpu;
 pub mod infer;
 pub mod pipeline;
 pub mod provision;

@@ -37,6 +37,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Demo(_) | Command::Cameras { .. }) => anyhow::bail!("not yet"),
         Some(Command::Models { action }) => models(&action),
         Some(Command::CheckConfig { path, print }) => check_config(path, print),
+        #[cfg(feature = "render")]
+        Some(Command::RenderFaces(args)) => Ok(facetrackd::gpu::render_faces(&args)?),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "facetrackd", &mut std::io::stdout());
             Ok(())

@@ -121,7 +121,12 @@ impl JsonlSink {
     }
 
     fn failed(&self, source: io::Error) -> SinkError {
-        SinkError::from_write(self.path.clone(), source)
+        let path = self.path.clone();
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => SinkError::PipeClosed { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SinkError::DiskFull { path },
+            _ => SinkError::Write { path, source },
+        }
     }
 
     /// Lines and bytes written.

@@ -1,0 +1,307 @@
+//! Expressions: recorded motion, sparse random coefficients, and more than life's share of what trackers fail at.
+
+use crate::face::{Blendshape as B, Blendshapes};
+use crate::gpu::pack::Motion;
+use crate::gpu::rng::Rng;
+use glam::Vec2;
+
+/// The coefficients of a recorded frame.
+pub fn from_motion(motion: &Motion, row: usize) -> Blendshapes {
+    let mut out = Blendshapes::default();
+    for (name, value) in motion.names.iter().zip(motion.row(row)) {
+        let mut chars = name.chars();
+        let camel: String = chars.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(chars).collect();
+        if let Some(b) = B::from_name(&camel) {
+            out[b] = value.clamp(0.0, 1.0);
+        }
+    }
+    out
+}
+
+fn mirrored(e: &Blendshapes) -> Blendshapes {
+    let mut out = Blendshapes::default();
+    for (b, v) in e.iter() {
+        out[b.mirrored()] = v;
+    }
+    out
+}
+
+/// A random expression.
+pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
+    let mut e = match rng.weighted(&[0.36, 0.18, 0.30, 0.06, 0.10]) {
+        0 => recorded(rng, motion),
+        1 => {
+            let mut e = recorded(rng, motion);
+            let count = 1 + rng.below(3);
+            sparse(rng, &mut e, count);
+            e
+        }
+        2 => {
+            let mut e = Blendshapes::default();
+            let count = 1 + rng.below(7);
+            sparse(rng, &mut e, count);
+            e
+        }
+        3 => Blendshapes::default(),
+        _ => extreme(rng),
+    };
+    eyes(rng, &mut e);
+    if rng.chance(0.62) {
+        look_at(&mut e, random_gaze(rng));
+    }
+    if rng.chance(0.05) {
+        e[B::TongueOut] = rng.range(0.75, 1.0);
+    }
+    if rng.chance(0.05) {
+        e[B::CheekPuff] = rng.range(0.4, 1.0);
+    }
+    tidy(&mut e);
+    e
+}
+
+fn recorded(rng: &mut Rng, motion: &Motion) -> Blendshapes {
+    let mut e = from_motion(motion, rng.below(motion.len()));
+    if rng.chance(0.5) {
+        e = mirrored(&e);
+    }
+    let gain = rng.range(0.6, 1.3);
+    for (_, v) in e.values_mut() {
+        *v = (*v * gain).min(1.0);
+    }
+    e
+}
+
+fn sparse(rng: &mut Rng, e: &mut Blendshapes, count: usize) {
+    for _ in 0..count {
+        let b = B::ALL[rng.below(B::ALL.len())];
+        if b == B::TongueOut {
+            continue;
+        }
+        let v = rng.range(0.15, 1.0);
+        e[b] = v;
+        // Most movements of a face have two sides that go together.
+        if rng.chance(0.55) {
+            e[b.mirrored()] = (v * rng.range(0.75, 1.2)).min(1.0);
+        }
+    }
+}
+
+fn extreme(rng: &mut Rng) -> Blendshapes {
+    let mut e = Blendshapes::default();
+    let both = |e: &mut Blendshapes, b: B, v: f32| {
+        e[b] = v;
+        e[b.mirrored()] = v;
+    };
+    match rng.below(9) {
+        0 => {
+            e[B::JawOpen] = rng.range(0.7, 1.0);
+            both(&mut e, B::EyeWideLeft, rng.range(0.0, 1.0));
+        }
+        1 => {
+            both(&mut e, B::MouthSmileLeft, rng.range(0.6, 1.0));
+            e[B::JawOpen] = rng.range(0.0, 0.5);
+            both(&mut e, B::CheekSquintLeft, rng.range(0.2, 1.0));
+            both(&mut e, B::MouthUpperUpLeft, rng.range(0.0, 0.7));
+        }
+        2 => e[B::MouthPucker] = rng.range(0.5, 1.0),
+        3 => {
+            e[B::MouthFunnel] = rng.range(0.5, 1.0);
+            e[B::JawOpen] = rng.range(0.0, 0.4);
+        }
+        4 => {
+            e[B::CheekPuff] = rng.range(0.5, 1.0);
+            e[B::MouthPucker] = rng.range(0.0, 0.4);
+        }
+        5 => {
+            e[B::TongueOut] = rng.range(0.75, 1.0);
+            e[B::JawOpen] = rng.range(0.35, 0.8);
+        }
+        6 => {
+            both(&mut e, B::BrowDownLeft, rng.range(0.5, 1.0));
+            both(&mut e, B::NoseSneerLeft, rng.range(0.3, 1.0));
+            both(&mut e, B::MouthFrownLeft, rng.range(0.0, 1.0));
+        }
+        7 => {
+            e[B::BrowInnerUp] = rng.range(0.5, 1.0);
+            both(&mut e, B::BrowOuterUpLeft, rng.range(0.0, 1.0));
+            both(&mut e, B::EyeWideLeft, rng.range(0.3, 1.0));
+        }
+        _ => {
+            e[B::MouthRollLower] = rng.range(0.3, 1.0);
+            e[B::MouthRollUpper] = rng.range(0.3, 1.0);
+            both(&mut e, B::MouthPressLeft, rng.range(0.0, 0.8));
+        }
+    }
+    e
+}
+
+/// Closed, half-closed and winking eyes, each far more often than in life.
+fn eyes(rng: &mut Rng, e: &mut Blendshapes) {
+    let (left, right) = match rng.weighted(&[0.66, 0.11, 0.12, 0.055, 0.055]) {
+        0 => return,
+        1 => {
+            let v = rng.range(0.85, 1.0);
+            (v, v)
+        }
+        2 => {
+            let v = rng.range(0.2, 0.85);
+            (v, (v + 0.08 * rng.normal()).clamp(0.0, 1.0))
+        }
+        3 => (rng.range(0.75, 1.0), rng.range(0.0, 0.25)),
+        _ => (rng.range(0.0, 0.25), rng.range(0.75, 1.0)),
+    };
+    (e[B::EyeBlinkLeft], e[B::EyeBlinkRight]) = (left, right);
+    // Who winks squeezes that cheek, too.
+    if (left - right).abs() > 0.5 && rng.chance(0.5) {
+        let b = if left > right { B::CheekSquintLeft } else { B::CheekSquintRight };
+        e[b] = e[b].max(rng.range(0.2, 0.8));
+    }
+}
+
+/// To the subject's left, and up, in radians.
+fn random_gaze(rng: &mut Rng) -> Vec2 {
+    if rng.chance(0.7) {
+        Vec2::new(0.22 * rng.normal(), 0.16 * rng.normal())
+    } else {
+        Vec2::new(rng.range(-0.6, 0.6), rng.range(-0.6, 0.43))
+    }
+}
+
+/// Sets the eight `eyeLook` coefficients; slopes as in [`crate::gpu::shape::eye_rotations`].
+pub fn look_at(e: &mut Blendshapes, to_left_and_up: Vec2) {
+    let (side, up) = (to_left_and_up.x / 0.60, to_left_and_up.y);
+    let (left, right) = (side.clamp(0.0, 1.0), (-side).clamp(0.0, 1.0));
+    (e[B::EyeLookOutLeft], e[B::EyeLookInRight]) = (left, left);
+    (e[B::EyeLookInLeft], e[B::EyeLookOutRight]) = (right, right);
+    let (above, below) = ((up / 0.43).clamp(0.0, 1.0), (-up / 0.61).clamp(0.0, 1.0));
+    (e[B::EyeLookUpLeft], e[B::EyeLookUpRight]) = (above, above);
+    (e[B::EyeLookDownLeft], e[B::EyeLookDownRight]) = (below, below);
+}
+
+/// Takes back what no face can do at once, and what the model's shapes cannot add up.
+pub fn tidy(e: &mut Blendshapes) {
+    for (a, b) in [
+        (B::JawLeft, B::JawRight),
+        (B::MouthLeft, B::MouthRight),
+        (B::MouthSmileLeft, B::MouthFrownLeft),
+        (B::MouthSmileRight, B::MouthFrownRight),
+        (B::BrowDownLeft, B::BrowOuterUpLeft),
+        (B::BrowDownRight, B::BrowOuterUpRight),
+        (B::MouthPucker, B::MouthFunnel),
+        (B::MouthRollLower, B::MouthShrugLower),
+        (B::MouthRollUpper, B::MouthShrugUpper),
+    ] {
+        let weaker = if e[a] < e[b] { a } else { b };
+        let stronger = if weaker == a { b } else { a };
+        e[weaker] = e[weaker].min(1.0 - e[stronger]);
+    }
+    for (blink, wide, squint, down) in [
+        (B::EyeBlinkLeft, B::EyeWideLeft, B::EyeSquintLeft, B::EyeLookDownLeft),
+        (B::EyeBlinkRight, B::EyeWideRight, B::EyeSquintRight, B::EyeLookDownRight),
+    ] {
+        e[wide] = e[wide].min(1.0 - e[blink]);
+        e[squint] = e[squint].min(1.0 - 0.6 * e[blink]);
+        // Looking down lowers the lid by a third of its way; both together must not pass the lower lid.
+        e[down] = e[down].min(1.0 - 0.6 * e[blink]);
+    }
+    if e[B::TongueOut] > 0.0 {
+        // Below this the pack's tongue cuts through teeth and lip.
+        e[B::TongueOut] = e[B::TongueOut].max(0.75);
+        e[B::JawOpen] = e[B::JawOpen].max(0.35);
+        for b in [
+            B::MouthClose,
+            B::MouthRollLower,
+            B::MouthShrugLower,
+            B::MouthPucker,
+            B::MouthRollUpper,
+            B::CheekPuff,
+        ] {
+            e[b] = 0.0;
+        }
+    }
+    if e[B::CheekPuff] > 0.2 {
+        // Air leaks from an open mouth.
+        e[B::JawOpen] = e[B::JawOpen].min(0.12);
+        e[B::MouthFunnel] = e[B::MouthFunnel].min(0.2);
+        for b in [B::MouthLowerDownLeft, B::MouthLowerDownRight, B::MouthUpperUpLeft, B::MouthUpperUpRight] {
+            e[b] = e[b].min(0.1);
+        }
+    }
+    e[B::MouthClose] = e[B::MouthClose].min(e[B::JawOpen]);
+    let open = e[B::JawOpen] - e[B::MouthClose];
+    for (roll, lips) in [
+        (B::MouthRollLower, [B::MouthLowerDownLeft, B::MouthLowerDownRight]),
+        (B::MouthRollUpper, [B::MouthUpperUpLeft, B::MouthUpperUpRight]),
+    ] {
+        for lip in lips {
+            e[lip] = e[lip].min(1.0 - 0.7 * e[roll]);
+        }
+    }
+    // Lips that shrug or press against each other need a shut mouth.
+    for b in [B::MouthPressLeft, B::MouthPressRight] {
+        e[b] = e[b].min((1.0 - 2.0 * open).max(0.0));
+    }
+    let wide = e[B::MouthPucker].max(e[B::MouthFunnel]);
+    for b in [B::MouthStretchLeft, B::MouthStretchRight, B::MouthDimpleLeft, B::MouthDimpleRight] {
+        e[b] = e[b].min(1.0 - 0.8 * wide);
+    }
+    for (_, v) in e.values_mut() {
+        *v = v.clamp(0.0, 1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::shape::eye_rotations;
+    use glam::Vec3;
+
+    fn motion() -> Motion {
+        Motion {
+            names: vec!["JawOpen".into(), "EyeBlinkLeft".into()],
+            frames: vec![0.3, 0.0, 0.1, 1.4],
+            first_take: 2,
+        }
+    }
+
+    #[test]
+    fn every_expression_is_in_range_and_possible() {
+        let mut rng = Rng::new(5, 0);
+        for _ in 0..2000 {
+            let e = sample(&mut rng, &motion());
+            assert!(e.iter().all(|(_, v)| (0.0..=1.0).contains(&v)));
+            assert!(e[B::MouthClose] <= e[B::JawOpen]);
+            assert!(e[B::TongueOut] == 0.0 || e[B::JawOpen] >= 0.35);
+            assert!(e[B::JawLeft] + e[B::JawRight] <= 1.0);
+        }
+    }
+
+    #[test]
+    fn closed_eyes_winks_and_tongues_are_common() {
+        let mut rng = Rng::new(6, 0);
+        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion())).collect();
+        let share = |f: &dyn Fn(&Blendshapes) -> bool| all.iter().filter(|e| f(e)).count() as f32 / 2000.0;
+        assert!(share(&|e| e[B::EyeBlinkLeft] > 0.8 && e[B::EyeBlinkRight] > 0.8) > 0.08);
+        assert!(share(&|e| (e[B::EyeBlinkLeft] - e[B::EyeBlinkRight]).abs() > 0.5) > 0.08);
+        assert!(share(&|e| e[B::TongueOut] > 0.5) > 0.03);
+        assert!(share(&|e| e[B::CheekPuff] > 0.3) > 0.03);
+    }
+
+    #[test]
+    fn eyes_told_to_look_left_and_up_do() {
+        let mut e = Blendshapes::default();
+        look_at(&mut e, Vec2::new(0.3, 0.2));
+        for eye in eye_rotations(&e, 1.0) {
+            let gaze = eye * Vec3::Z;
+            assert!(
+                (gaze.x.atan2(gaze.z) - 0.3).abs() < 0.05 && (gaze.y.asin() - 0.2).abs() < 0.05,
+                "{gaze}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_recorded_value_above_one_is_cut() {
+        assert_eq!(from_motion(&motion(), 1)[B::EyeBlinkLeft], 1.0);
+    }
+}

@@ -7,6 +7,8 @@
 
 mod hold;
 mod one_euro;
+#[cfg(test)]
+mod tests;
 
 pub use one_euro::Smoothing;
 
@@ -174,18 +176,16 @@ impl Filter {
                 tracked.face.is_finite(),
                 "a face that is not finite must have been dropped before"
             );
-            match self.tracks.iter_mut().find(|t| t.shown.id == tracked.face.id) {
-                Some(track) => track.follow(&tracked.face, now, &self.config, &self.of_blendshape),
-                None => {
-                    let mut track = self.idle.pop().unwrap_or_else(Track::empty);
-                    track.start(&tracked.face, now);
-                    self.tracks.push(track);
-                }
-            }
-            if let Some(track) = self.tracks.iter().find(|t| t.shown.id == tracked.face.id) {
+            if let Some(track) = self.tracks.iter_mut().find(|t| t.shown.id == tracked.face.id) {
+                track.follow(&tracked.face, now, &self.config, &self.of_blendshape);
                 tracked.face.copy_from(&track.shown);
-                tracked.presence = Presence::Tracked;
+            } else {
+                // What has no past passes through.
+                let mut track = self.idle.pop().unwrap_or_else(Track::empty);
+                track.start(&tracked.face, now);
+                self.tracks.push(track);
             }
+            tracked.presence = Presence::Tracked;
         }
         let mut i = 0;
         while i < self.tracks.len() {

@@ -6,8 +6,12 @@ mod canonical;
 mod cholesky;
 mod gaze;
 mod head_pose;
+#[cfg(test)]
+mod head_pose_tests;
 mod identity;
 mod observations;
+#[cfg(test)]
+mod synthetic;
 
 pub use align::{AlignedLandmarks, align};
 pub use calibration::Calibration;

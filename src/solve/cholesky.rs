@@ -17,17 +17,27 @@ pub(super) fn solve<const N: usize, const M: usize>(a: &[[f64; N]; N], b: &mut [
             }
         }
     }
-    for c in 0..M {
-        for i in 0..N {
-            let sum: f64 = (0..i).map(|k| l[i][k] * b[k][c]).sum();
-            b[i][c] = (b[i][c] - sum) / l[i][i];
+    for i in 0..N {
+        for k in 0..i {
+            let above = b[k];
+            subtract(&mut b[i], l[i][k], &above);
         }
-        for i in (0..N).rev() {
-            let sum: f64 = (i + 1..N).map(|k| l[k][i] * b[k][c]).sum();
-            b[i][c] = (b[i][c] - sum) / l[i][i];
+        b[i] = b[i].map(|x| x / l[i][i]);
+    }
+    for i in (0..N).rev() {
+        for k in i + 1..N {
+            let below = b[k];
+            subtract(&mut b[i], l[k][i], &below);
         }
+        b[i] = b[i].map(|x| x / l[i][i]);
     }
     true
+}
+
+fn subtract<const M: usize>(from: &mut [f64; M], times: f64, row: &[f64; M]) {
+    for (a, b) in from.iter_mut().zip(row) {
+        *a -= times * b;
+    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl HeadPoseSolver {
         // Wide first, so that outliers cannot keep a poor start where it is.
         let mut softness = [1.0; ROUNDS_COLD];
         softness[..4].copy_from_slice(&[16.0, 8.0, 4.0, 2.0]);
-        let mut best = self.refine(self.from_depth(), &softness);
+        let mut best = self.refine(self.start_from_depth(), &softness);
         if best.cost > DOUBTFUL {
             let roll_rad = self.roll();
             for yaw_rad in [-1.1, 0.0, 1.1] {
@@ -94,8 +94,8 @@ impl HeadPoseSolver {
     }
 
     /// The rotation that takes the shape to the landmarks with the network's z for depth (orthogonal Procrustes).
-    fn from_depth(&self) -> Pose {
-        let (points, weights) = (self.observations.points(), self.observations.weights());
+    fn start_from_depth(&self) -> Pose {
+        let (points, weights) = (self.observations.points(), self.observations.pose_weights());
         let total: f32 = weights.iter().sum();
         let mean =
             |of: &[Vec3; LANDMARK_COUNT]| of.iter().zip(weights).map(|(p, w)| *p * *w).sum::<Vec3>() / total;
@@ -119,7 +119,7 @@ impl HeadPoseSolver {
 
     /// A pose of this rotation whose distance and place fit the landmarks' extent (weak perspective).
     fn placed(&self, rotation: Mat3) -> Pose {
-        let (points, weights) = (self.observations.points(), self.observations.weights());
+        let (points, weights) = (self.observations.points(), self.observations.pose_weights());
         let total: f32 = weights.iter().sum();
         let (mut image, mut head) = (Vec3::ZERO, Vec3::ZERO);
         for ((p, x), w) in points.iter().zip(self.identity.shape.iter()).zip(weights) {
@@ -162,8 +162,9 @@ impl HeadPoseSolver {
     fn gather(&self, pose: &Pose, softness: f32) -> Option<([Row; UNKNOWNS], f32)> {
         let mut system = [[0.0; UNKNOWNS + 1]; UNKNOWNS];
         let (mut cost, mut seen) = (0.0, 0.0f32);
-        for (i, at) in self.identity.shape.iter().enumerate() {
-            let Some(view) = self.observations.view(i, pose, *at, softness) else { continue };
+        for (i, (at, weight)) in self.identity.shape.iter().zip(self.observations.pose_weights()).enumerate()
+        {
+            let Some(view) = self.observations.view(i, pose, *at, *weight, softness) else { continue };
             let arm = view.arm;
             for (to_image, residual) in view.rows.iter().zip(view.residual.to_array()) {
                 let turn = arm.cross(*to_image);

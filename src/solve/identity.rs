@@ -15,10 +15,10 @@ use glam::{Vec2, Vec3};
 const UNKNOWNS: usize = MODES + 1;
 const SIZE: usize = MODES;
 /// Standard deviation of the size factor's logarithm, beyond the size that is in the modes (4.4 % in the model).
-const SIZE_PRIOR: f64 = 0.05;
-/// Standard deviation of the logarithm of an iris' measured width: 4 % between people (11.7 ± 0.5 mm), and as much again
+const SIZE_PRIOR: f64 = 0.07;
+/// Standard deviation of the logarithm of an iris' measured width: 4 % between people (11.7 ± 0.5 mm), and less than that
 /// of measurement.
-const IRIS_ERROR: f32 = 0.06;
+const IRIS_ERROR: f32 = 0.05;
 /// An iris that is this far from what is known of the person is no measurement but a lid or a failure.
 const IRIS_OUTLIER: f32 = 0.35;
 /// Errors of neighbouring landmarks go together: that many count as one independent one. Guess.
@@ -93,7 +93,8 @@ impl Identity {
         *self.system = [[0.0; WIDTH]; WIDTH];
         let share = looks * stride as f32 / LANDMARKS_AS_ONE;
         for i in (self.turn % stride..LANDMARK_COUNT).step_by(stride) {
-            let Some(view) = observations.view(i, pose, self.shape[i], 1.0) else { continue };
+            let weight = observations.shape_weights()[i];
+            let Some(view) = observations.view(i, pose, self.shape[i], weight, 1.0) else { continue };
             let modes = &canonical.modes[i];
             for (to_image, residual) in view.rows.iter().zip(view.residual.to_array()) {
                 let mut row = [0.0; WIDTH];
@@ -114,10 +115,12 @@ impl Identity {
     /// Adds what the irises' width says of the distance, and so of the size.
     fn add_irises(&mut self, observations: &Observations, pose: &Pose, looks: f32) {
         let canonical = CanonicalHead::get();
-        for (eye, rim) in [(canonical.eyes.left, 474), (canonical.eyes.right, 469)] {
+        for (eye, rim, lids) in
+            [(canonical.eyes.left, 474, [386, 374]), (canonical.eyes.right, 469, [159, 145])]
+        {
             let arm = pose.rotation * (eye.centre * self.scale());
             let depth = arm.z + pose.translation.z;
-            let Some(width) = observations.iris_width(rim, &eye, pose) else { continue };
+            let Some(width) = observations.iris_width(rim, lids, &eye, pose) else { continue };
             let measured = 2.0 * canonical.iris_radius_mm / width;
             let residual = (depth / measured).ln();
             if residual.abs() > IRIS_OUTLIER {

@@ -9,6 +9,10 @@ use glam::{Mat3, Vec2, Vec3};
 /// Standard deviation of a landmark that no expression moves, millimetres on the face. Measured against the MediaPipe mesh
 /// on renders: 1 to 2 mm.
 const LANDMARK_ERROR_MM: f32 = 1.5;
+/// An expression moves whole regions at once, so within a frame its errors do not average out as the network's do: to the
+/// pose they count this much more. Over time they do, so to the shape they count as they are. Chosen as the least that
+/// keeps a wide open mouth from moving the head by more than 2 mm.
+const EXPRESSION_TOGETHER: f32 = 3.0;
 /// Cauchy's constant: 2.385 leaves 95 % efficiency on clean data.
 const CAUCHY: f32 = 2.385;
 /// How much the network's own z counts beside x and y. Measured on 270 real faces: without it the median error of the
@@ -34,8 +38,9 @@ impl From<Pose> for HeadPose {
 #[derive(Debug)]
 pub(super) struct Observations {
     points: Box<[Vec3; LANDMARK_COUNT]>,
-    /// One over the variance of each landmark, 1/mm².
-    weights: Box<[f32; LANDMARK_COUNT]>,
+    /// One over the variance of each landmark, 1/mm², for the pose and for the shape.
+    pose_weights: Box<[f32; LANDMARK_COUNT]>,
+    shape_weights: Box<[f32; LANDMARK_COUNT]>,
 }
 
 /// One landmark's equation.
@@ -56,13 +61,11 @@ pub(super) struct View {
 
 impl Observations {
     pub fn new() -> Self {
-        let canonical = CanonicalHead::get();
-        let mut weights = Box::new([0.0; LANDMARK_COUNT]);
-        // The irises turn in the head: they tell gaze and size, not pose.
-        for (weight, moved) in weights.iter_mut().zip(&canonical.expression_mm).take(468) {
-            *weight = 1.0 / (LANDMARK_ERROR_MM * LANDMARK_ERROR_MM + moved * moved);
+        Self {
+            points: Box::new([Vec3::ZERO; LANDMARK_COUNT]),
+            pose_weights: weights(EXPRESSION_TOGETHER),
+            shape_weights: weights(1.0),
         }
-        Self { points: Box::new([Vec3::ZERO; LANDMARK_COUNT]), weights }
     }
 
     /// Takes a frame's landmarks. False where one is not finite.
@@ -79,42 +82,58 @@ impl Observations {
         &self.points
     }
 
-    /// One over each landmark's variance, 1/mm².
-    pub fn weights(&self) -> &[f32; LANDMARK_COUNT] {
-        &self.weights
+    /// One over each landmark's variance, 1/mm², as it counts for the pose.
+    pub fn pose_weights(&self) -> &[f32; LANDMARK_COUNT] {
+        &self.pose_weights
     }
 
-    /// The equation of landmark `i`, which lies at `at` in head space. None where it is worth nothing or behind the camera.
-    pub fn view(&self, i: usize, pose: &Pose, at: Vec3, softness: f32) -> Option<View> {
+    /// One over each landmark's variance, 1/mm², as it counts for the shape.
+    pub fn shape_weights(&self) -> &[f32; LANDMARK_COUNT] {
+        &self.shape_weights
+    }
+
+    /// The equation of landmark `i`, which lies at `at` in head space and is worth `weight`. None where that is nothing or
+    /// the landmark is behind the camera.
+    pub fn view(&self, i: usize, pose: &Pose, at: Vec3, weight: f32, softness: f32) -> Option<View> {
         let arm = pose.rotation * at;
         let p = arm + pose.translation;
-        if self.weights[i] <= 0.0 || p.z < 1.0 {
+        if weight <= 0.0 || p.z < 1.0 {
             return None;
         }
         let distance = pose.translation.z;
         let toward = distance / p.z;
         let (x, y) = (p.x / p.z, p.y / p.z);
         let residual = (Vec2::new(x, y) - self.points[i].truncate()) * distance;
-        let squared = residual.length_squared() * self.weights[i];
+        let squared = residual.length_squared() * weight;
         let limit = CAUCHY * CAUCHY * softness * softness;
         Some(View {
             arm,
             rows: [Vec3::new(toward, 0.0, -toward * x), Vec3::new(0.0, toward, -toward * y)],
             residual,
-            weight: self.weights[i] / (1.0 + squared / limit),
+            weight: weight / (1.0 + squared / limit),
             cost: limit * (squared / limit).ln_1p(),
             depth: self.points[i].z * distance,
         })
     }
 
-    /// The width of an iris on the plane at distance 1, as if seen straight on; `rim` is the first of its four points.
-    /// None where the eye is seen from aside or is nearly closed.
-    pub fn iris_width(&self, rim: usize, eye: &CanonicalEye, pose: &Pose) -> Option<f32> {
+    /// The width of an iris on the plane at distance 1, as if seen straight on; `rim` is the first of its four points, `lids`
+    /// are the middles of the lids' edges. None where the eye is seen from aside or half closed: then the network guesses.
+    pub fn iris_width(&self, rim: usize, lids: [usize; 2], eye: &CanonicalEye, pose: &Pose) -> Option<f32> {
         let center = pose.rotation * eye.centre + pose.translation;
         let facing = -(pose.rotation * eye.axis).dot(center) / center.length();
-        let at = |k: usize| self.points[rim + k].truncate();
-        let (across, along) = (at(2) - at(0), at(3) - at(1));
-        let width = longer_axis(across, along);
-        (facing > 0.7 && width > 0.0).then_some(width)
+        let between = |a: usize, b: usize| (self.points[b] - self.points[a]).truncate();
+        let width = longer_axis(between(rim, rim + 2), between(rim + 1, rim + 3));
+        let open = between(lids[0], lids[1]).length() > 0.5 * width;
+        (facing > 0.7 && open && width > 0.0).then_some(width)
     }
+}
+
+fn weights(expression: f32) -> Box<[f32; LANDMARK_COUNT]> {
+    let mut weights = Box::new([0.0; LANDMARK_COUNT]);
+    // The irises turn in the head: they tell gaze and size, not pose.
+    for (weight, moved) in weights.iter_mut().zip(&CanonicalHead::get().expression_mm).take(468) {
+        let moved = moved * expression;
+        *weight = 1.0 / (LANDMARK_ERROR_MM * LANDMARK_ERROR_MM + moved * moved);
+    }
+    weights
 }

@@ -13,7 +13,7 @@ pub type Landmarks = [Vec3; LANDMARK_COUNT];
 
 /// For each of the 68 iBUG (300-W) points the landmark that stands nearest to it on annotated stills.
 #[rustfmt::skip]
-const IBUG68: [u16; 68] = [
+pub const IBUG68: [u16; 68] = [
     // jaw, from the subject's right ear to the left
     127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356,
     // brows, right then left

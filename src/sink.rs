@@ -4,17 +4,30 @@
 //! said by [`SinkError`]: at the start what the person has to change, later what ends an output.
 
 mod adjust;
+pub mod babble;
+pub mod csv;
+pub mod ifacialmocap;
 pub mod jsonl;
+pub mod livelink;
+pub mod openseeface;
+pub mod opentrack;
 mod osc;
+pub mod plain_osc;
 #[cfg(target_os = "linux")]
 pub mod shm;
+mod stream;
 mod udp;
 pub mod vmc;
 
 pub use adjust::Adjust;
+pub use csv::CsvConfig;
+pub use ifacialmocap::IFacialMocapConfig;
 pub use jsonl::JsonlConfig;
+pub use livelink::LiveLinkConfig;
+pub use plain_osc::OscConfig;
 #[cfg(target_os = "linux")]
 pub use shm::ShmConfig;
+pub use stream::{DatagramConfig, Stream};
 pub use udp::Traffic;
 pub use vmc::VmcConfig;
 
@@ -31,8 +44,24 @@ use std::path::PathBuf;
 pub enum OutputConfig {
     /// VMC protocol: OSC over UDP, understood by most avatar programs.
     Vmc(VmcConfig),
+    /// OpenSeeFace's packets, for VSeeFace and its like.
+    #[serde(rename = "openseeface")]
+    OpenSeeFace(DatagramConfig),
+    /// The stream of the phone apps iFacialMocap and Facemotion3d.
+    #[serde(rename = "ifacialmocap")]
+    IFacialMocap(IFacialMocapConfig),
+    /// Live Link Face's packets, for Unreal Engine.
+    LiveLink(LiveLinkConfig),
+    /// opentrack's UDP input: the head alone.
+    Opentrack(DatagramConfig),
+    /// Project Babble's OSC.
+    Babble(DatagramConfig),
+    /// OSC in facetrackd's own schema.
+    Osc(OscConfig),
     /// JSON, one line a frame.
     Jsonl(JsonlConfig),
+    /// A recording in Live Link Face's CSV.
+    Csv(CsvConfig),
     /// A ring in shared memory.
     #[cfg(target_os = "linux")]
     Shm(ShmConfig),
@@ -40,9 +69,18 @@ pub enum OutputConfig {
 
 impl fmt::Display for OutputConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut to =
+            |name: &str, address: Option<&str>| write!(f, "{name} {}", address.unwrap_or("to this machine"));
         match self {
-            Self::Vmc(config) => write!(f, "VMC {}", config.address),
+            Self::Vmc(config) => to("VMC", Some(&config.address)),
+            Self::OpenSeeFace(config) => to("OpenSeeFace", config.address.as_deref()),
+            Self::IFacialMocap(config) => to("iFacialMocap", config.address.as_deref()),
+            Self::LiveLink(config) => to("Live Link Face", config.address.as_deref()),
+            Self::Opentrack(config) => to("opentrack", config.address.as_deref()),
+            Self::Babble(config) => to("Babble", config.address.as_deref()),
+            Self::Osc(config) => to("OSC", config.address.as_deref()),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
+            Self::Csv(config) => write!(f, "CSV {}", config.path.display()),
             #[cfg(target_os = "linux")]
             Self::Shm(config) => write!(f, "shared memory {}", config.name),
         }
@@ -117,6 +155,15 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// What a failed write to `path` means.
+    fn from_write(path: PathBuf, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::PipeClosed { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            _ => Self::Write { path, source },
+        }
+    }
+
     /// Whether the output may go on with the next sample.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::NotFinite { .. })
@@ -131,7 +178,14 @@ impl OutputConfig {
     pub fn validate(&self) -> Result<(), SinkError> {
         match self {
             Self::Vmc(config) => config.validate(),
+            Self::OpenSeeFace(config) => config.adjust.validate("openseeface"),
+            Self::IFacialMocap(config) => config.validate(),
+            Self::LiveLink(config) => config.validate(),
+            Self::Opentrack(config) => config.adjust.validate("opentrack"),
+            Self::Babble(config) => config.adjust.validate("babble"),
+            Self::Osc(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
+            Self::Csv(config) => config.validate(),
             #[cfg(target_os = "linux")]
             Self::Shm(config) => Ok(config.validate()?),
         }
@@ -140,10 +194,12 @@ impl OutputConfig {
 
 /// An open output.
 pub enum Sink {
-    /// See [`vmc`].
-    Vmc(Box<vmc::VmcSink>),
+    /// Any of the protocols that push datagrams to a receiver.
+    Stream(Stream),
     /// See [`jsonl`].
     Jsonl(jsonl::JsonlSink),
+    /// See [`csv`].
+    Csv(Box<csv::CsvSink>),
     /// See [`shm`].
     #[cfg(target_os = "linux")]
     Shm(shm::ShmSink),
@@ -156,12 +212,41 @@ impl Sink {
     /// A setting, an address or a file that cannot work; never a receiver that is not there yet.
     pub fn open(config: &OutputConfig) -> Result<Self, SinkError> {
         config.validate()?;
-        Ok(match config {
-            OutputConfig::Vmc(c) => Self::Vmc(Box::new(vmc::VmcSink::open(c)?)),
-            OutputConfig::Jsonl(c) => Self::Jsonl(jsonl::JsonlSink::open(c)?),
+        match config {
+            OutputConfig::Jsonl(c) => jsonl::JsonlSink::open(c).map(Self::Jsonl),
+            OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
             #[cfg(target_os = "linux")]
-            OutputConfig::Shm(c) => Self::Shm(shm::ShmSink::open(c, MonoTime::now())?),
-        })
+            OutputConfig::Shm(c) => Ok(Self::Shm(shm::ShmSink::open(c, MonoTime::now())?)),
+            other => Self::open_stream(other).map(Self::Stream),
+        }
+    }
+
+    fn open_stream(config: &OutputConfig) -> Result<Stream, SinkError> {
+        match config {
+            OutputConfig::Vmc(c) => {
+                Stream::open("vmc", Some(&c.address), vmc::DEFAULT_PORT, &c.adjust, vmc::Encoder::new(c))
+            }
+            OutputConfig::OpenSeeFace(c) => {
+                c.open("openseeface", openseeface::DEFAULT_PORT, openseeface::Encoder::new())
+            }
+            OutputConfig::IFacialMocap(c) => {
+                let (to, encoder) = (c.address.as_deref(), ifacialmocap::Encoder::new(c.format));
+                Stream::open("ifacialmocap", to, ifacialmocap::DEFAULT_PORT, &c.adjust, encoder)
+            }
+            OutputConfig::LiveLink(c) => {
+                let (to, encoder) = (c.address.as_deref(), livelink::Encoder::new(c));
+                Stream::open("live-link", to, livelink::DEFAULT_PORT, &c.adjust, encoder)
+            }
+            OutputConfig::Opentrack(c) => c.open("opentrack", opentrack::DEFAULT_PORT, opentrack::Encoder),
+            OutputConfig::Babble(c) => c.open("babble", babble::DEFAULT_PORT, babble::Encoder::new()),
+            OutputConfig::Osc(c) => {
+                let (to, encoder) = (c.address.as_deref(), plain_osc::Encoder::new(c));
+                Stream::open("osc", to, plain_osc::DEFAULT_PORT, &c.adjust, encoder)
+            }
+            OutputConfig::Jsonl(_) | OutputConfig::Csv(_) => unreachable!("files are no streams"),
+            #[cfg(target_os = "linux")]
+            OutputConfig::Shm(_) => unreachable!("a ring is no stream"),
+        }
     }
 
     /// Sends one sample. Allocates nothing after the first few.
@@ -173,8 +258,9 @@ impl Sink {
             return Err(SinkError::NotFinite { frame: sample.index });
         }
         match self {
-            Self::Vmc(sink) => sink.send(sample, now),
+            Self::Stream(sink) => sink.send(sample, now),
             Self::Jsonl(sink) => sink.send(sample)?,
+            Self::Csv(sink) => sink.send(sample, now)?,
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.send(sample, now),
         }
@@ -187,8 +273,9 @@ impl Sink {
     /// The last bytes could not be written.
     pub fn close(&mut self, now: MonoTime) -> Result<(), SinkError> {
         match self {
-            Self::Vmc(sink) => sink.close(now),
+            Self::Stream(sink) => sink.close(now),
             Self::Jsonl(sink) => sink.close()?,
+            Self::Csv(sink) => sink.close()?,
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.close(now),
         }
@@ -198,8 +285,9 @@ impl Sink {
     /// What was sent since the start.
     pub fn traffic(&self) -> Traffic {
         match self {
-            Self::Vmc(sink) => sink.traffic(),
+            Self::Stream(sink) => sink.traffic(),
             Self::Jsonl(sink) => sink.traffic(),
+            Self::Csv(sink) => sink.traffic(),
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.traffic(),
         }

@@ -122,6 +122,11 @@ impl Adjuster {
         }
     }
 
+    /// Whether left and right are swapped.
+    pub fn is_mirroring(&self) -> bool {
+        self.mirror
+    }
+
     /// Whether the rate limit lets a sample pass now. Counts it as passed.
     pub fn is_due(&mut self, now: MonoTime) -> bool {
         let Some(interval) = self.min_interval else { return true };

@@ -121,12 +121,7 @@ impl JsonlSink {
     }
 
     fn failed(&self, source: io::Error) -> SinkError {
-        let path = self.path.clone();
-        match source.kind() {
-            io::ErrorKind::BrokenPipe => SinkError::PipeClosed { path },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SinkError::DiskFull { path },
-            _ => SinkError::Write { path, source },
-        }
+        SinkError::from_write(self.path.clone(), source)
     }
 
     /// Lines and bytes written.

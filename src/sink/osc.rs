@@ -75,7 +75,6 @@ impl Template {
         self.datagrams[slot.datagram][at..at + 4].copy_from_slice(&bytes);
     }
 
-    #[cfg(test)]
     /// Puts a time tag (NTP seconds and fraction) on every bundle.
     pub fn set_time_tag(&mut self, seconds: u32, fraction: u32) {
         if self.bundled {

@@ -90,13 +90,6 @@ impl UdpSender {
         }
     }
 
-    /// Sends datagrams in order.
-    pub fn send_all<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>, now: MonoTime) {
-        for datagram in datagrams {
-            self.send(datagram, now);
-        }
-    }
-
     fn try_send(&mut self, datagram: &[u8], now: MonoTime) -> io::Result<()> {
         if let Some(at) = self.connect_at {
             if now < at {

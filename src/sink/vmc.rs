@@ -13,7 +13,7 @@ pub(crate) mod unity;
 use super::SinkError;
 use super::adjust::{Adjust, Adjuster, FaceView};
 use super::osc::Template;
-use super::udp::{Traffic, UdpSender};
+use super::stream::Encode;
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use layout::Layout;
@@ -137,56 +137,19 @@ impl VmcConfig {
     }
 }
 
-/// Streams to one receiver.
-pub struct VmcSink {
-    sender: UdpSender,
-    adjuster: Adjuster,
-    encoder: Encoder,
-}
-
-impl VmcSink {
-    /// Resolves the receiver and lays out the messages.
-    ///
-    /// # Errors
-    /// A setting or an address that cannot work.
-    pub fn open(config: &VmcConfig) -> Result<Self, SinkError> {
-        config.validate()?;
-        let sender = UdpSender::open("vmc", &config.address, DEFAULT_PORT)?;
-        Ok(Self { sender, adjuster: Adjuster::new(&config.adjust), encoder: Encoder::new(config) })
-    }
-
-    /// Sends one sample.
-    pub fn send(&mut self, sample: &FaceSample, now: MonoTime) {
-        if self.adjuster.is_due(now) {
-            let view = self.adjuster.primary(sample);
-            self.sender.send_all(self.encoder.encode(view.as_ref(), sample.captured_at).datagrams(), now);
-        }
-    }
-
-    /// Says "not loaded, not tracking".
-    pub fn close(&mut self, now: MonoTime) {
-        self.sender.send_all(self.encoder.encode_end().datagrams(), now);
-    }
-
-    /// What was sent.
-    pub fn traffic(&self) -> Traffic {
-        self.sender.traffic()
-    }
-}
-
 /// From values to datagrams.
-struct Encoder {
+pub(super) struct Encoder {
     layout: Layout,
     neck_share: f32,
     started: Option<MonoTime>,
 }
 
 impl Encoder {
-    fn new(config: &VmcConfig) -> Self {
+    pub fn new(config: &VmcConfig) -> Self {
         Self { layout: Layout::new(config), neck_share: config.neck_share, started: None }
     }
 
-    fn encode(&mut self, view: Option<&FaceView>, captured_at: MonoTime) -> &Template {
+    fn fill(&mut self, view: Option<&FaceView>, captured_at: MonoTime) -> &Template {
         let started = *self.started.get_or_insert(captured_at);
         let seconds = captured_at.since(started).as_secs_f32();
         let Layout { with_face, without_face, places } = &mut self.layout;
@@ -199,10 +162,18 @@ impl Encoder {
         }
         template
     }
+}
 
-    fn encode_end(&mut self) -> &Template {
+impl Encode for Encoder {
+    fn encode(&mut self, sample: &FaceSample, adjuster: &mut Adjuster, send: &mut dyn FnMut(&[u8])) {
+        let view = adjuster.primary(sample);
+        self.fill(view.as_ref(), sample.captured_at).datagrams().for_each(send);
+    }
+
+    /// "Not loaded, not tracking".
+    fn encode_end(&mut self, send: &mut dyn FnMut(&[u8])) {
         let Layout { without_face, places, .. } = &mut self.layout;
         places.set_status(without_face, false, false);
-        without_face
+        without_face.datagrams().for_each(send);
     }
 }

@@ -1,16 +1,14 @@
 use super::super::osc::testing::{float_args, messages};
+use super::super::stream;
 use super::super::testing::{face, sample_of};
 use super::*;
 use crate::face::{Blendshape, Presence};
 use crate::geom::Angles;
 use glam::{Quat, Vec3};
 use rosc::{OscMessage, OscType};
-use std::net::UdpSocket;
 
 fn datagrams(config: &VmcConfig, sample: &FaceSample) -> Vec<Vec<u8>> {
-    let view = Adjuster::new(&config.adjust).primary(sample);
-    let mut encoder = Encoder::new(config);
-    encoder.encode(view.as_ref(), sample.captured_at).datagrams().map(<[u8]>::to_vec).collect()
+    stream::testing::datagrams(&mut Encoder::new(config), sample, &config.adjust)
 }
 
 fn sent(config: &VmcConfig, sample: &FaceSample) -> Vec<OscMessage> {
@@ -148,13 +146,9 @@ fn status_follows_the_face_and_closing_says_not_loaded() {
     assert_eq!(status(&nobody), [1, 3, 0, 0]);
     assert_eq!(nobody.len(), 2, "nothing but status and time without a face");
 
-    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = receiver.local_addr().unwrap().to_string();
-    let mut sink = VmcSink::open(&VmcConfig { address, ..config }).unwrap();
-    sink.close(MonoTime::from_secs_f64(1.0));
-    let mut buffer = [0; 1500];
-    let n = receiver.recv(&mut buffer).unwrap();
-    assert_eq!(status(&messages(&buffer[..n])), [0, 3, 0, 0]);
+    let mut end = Vec::new();
+    Encoder::new(&config).encode_end(&mut |d| end.extend(messages(d)));
+    assert_eq!(status(&end), [0, 3, 0, 0]);
 }
 
 #[test]
@@ -178,7 +172,7 @@ fn time_runs_with_the_frames_from_the_first_on() {
     let mut encoder = Encoder::new(&VmcConfig::default());
     let mut at = |seconds: f64| {
         let all: Vec<_> =
-            encoder.encode(None, MonoTime::from_secs_f64(seconds)).datagrams().flat_map(messages).collect();
+            encoder.fill(None, MonoTime::from_secs_f64(seconds)).datagrams().flat_map(messages).collect();
         float_args(all.iter().find(|m| m.addr == "/VMC/Ext/T").unwrap())[0]
     };
     assert_eq!(at(1000.0), 0.0);

@@ -26,6 +26,9 @@ LOOK_SIDEWAYS_RAD, LOOK_UP_RAD, LOOK_DOWN_RAD = 0.60, 0.43, 0.61
 #: the true angle, the iris would move 1.6 times too far; this share of it puts the iris where a human eye has it.
 EYEBALL_SHARE = 10.3 / 16.2
 
+#: Height below which a vertex begins to stay with the shoulders, height below which it fully does, and what the head turns about.
+NECK_TOP, NECK_BASE, NECK_PIVOT = -8.5, -16.0, np.array([0.0, -8.0, -1.0])
+
 
 class Pack:
     """The head model. Vertices are (26719, 3) in pack space."""
@@ -82,6 +85,14 @@ class Pack:
             out[first:last] = (out[first:last] - centre) @ rotation.T + centre
         return out
 
+    def stay_behind(self, vertices, neutral, shoulders_from_head):
+        """Lets neck and shoulders keep their own direction while the head turns: vertices below the jaw are turned about the
+        neck by `shoulders_from_head` (3x3, pack axes), the neck between by a share. `neutral` tells how low a vertex is.
+        """
+        t = np.clip((NECK_TOP - neutral[:, 1]) / (NECK_TOP - NECK_BASE), 0, 1)
+        share = (t * t * (3 - 2 * t))[:, None]
+        return vertices + share * ((vertices - NECK_PIVOT) @ (shoulders_from_head - np.eye(3)).T)
+
     def eye_centres(self, identity):
         """Rotation centres of the left and the right eyeball (2, 3)."""
         moved = [np.tensordot(identity, self.identity[: len(identity), a:b].mean(1), 1) for a, b in self.eye_range]
@@ -99,7 +110,8 @@ class Pack:
 
     def occlusion(self, shapes):
         """Ambient occlusion per vertex, for how far the mouth stands open."""
-        g = np.clip(shapes[self._shape["jawOpen"]] / 0.7 + 0.1 * shapes[self._shape["mouthSmile_L"]], 0, 1)
+        open_by = shapes[self._shape["jawOpen"]] / 0.35 + 0.3 * shapes[self._shape["mouthUpperUp_L"]]
+        g = np.clip(open_by, 0, 1)
         return self.occlusion_shut + (self.occlusion_open - self.occlusion_shut) * g
 
     def outer_corners_origin(self, vertices):

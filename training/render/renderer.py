@@ -26,8 +26,8 @@ class Material(IntEnum):
     CLOTH = 6
 
 
-#: Linear albedo of the parts without a texture, from the pack's README.
-GUMS, TONGUE, TEETH = (.42, .13, .12), (.50, .17, .16), (.72, .66, .54)
+#: Linear albedo of the parts without a texture, after the pack's README; the teeth lighter and warmer, for lit lips shade them.
+GUMS, TONGUE, TEETH = (.42, .13, .12), (.50, .17, .16), (.88, .74, .52)
 
 #: The shadow map's side in pixels, and half of the cube that it covers around the head.
 SHADOW_PIXELS, SHADOW_EXTENT_MM = 1024, 320.0
@@ -172,6 +172,9 @@ class Renderer:
         """All that is drawn, in order."""
         pack, looks = self.pack, scene.looks
         vertices = pack.vertices(scene.identity, scene.shapes)
+        body = pack.torso + (vertices - pack.neutral)[pack.torso_bind]
+        body = pack.stay_behind(body, pack.torso, scene.shoulders_from_head)
+        vertices = pack.stay_behind(vertices, pack.neutral, scene.shoulders_from_head)
         normals, occlusion = vertex_normals(vertices, self._smooth), pack.occlusion(scene.shapes)
 
         def part(name, material, texture=None, tint=(1, 1, 1), shift=0):
@@ -184,7 +187,6 @@ class Renderer:
         for name, tint in (("gums", GUMS), ("tongue", TONGUE), ("teeth", TEETH)):
             yield part(name, Material.MOUTH, tint=tint)
         yield part("eyes", Material.EYE, f"iris/{looks.iris}.jpg")
-        body = pack.torso + (vertices - pack.neutral)[pack.torso_bind]
         mesh = body, vertex_normals(body, pack.torso_triangles), body, np.ones(len(body)), body[:, :2]
         yield _piece(mesh, pack.torso_triangles, pack.torso_triangles, Material.CLOTH, tint=looks.cloth)
         lashes = pack.triangles[self._parts["lashes"]]
@@ -197,6 +199,7 @@ class Renderer:
         pack, hair = self.pack, self.pack.hairs[scene.looks.hair]
         moved = (pack.identity_vertices(scene.identity) - pack.neutral)[hair["bind_idx"]]
         vertices = hair["verts"] + (moved * hair["bind_w"][..., None].astype(np.float32)).sum(1)
+        vertices = pack.stay_behind(vertices, hair["verts"], scene.shoulders_from_head)
         triangles = hair["tri"].astype(int)
         mesh = vertices, vertex_normals(vertices, triangles), vertices, np.ones(len(vertices)), hair["uv"]
         return _piece(mesh, triangles, hair["tri_uv"].astype(int), Material.HAIR, f"hair/{scene.looks.hair}.png")

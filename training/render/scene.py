@@ -50,6 +50,7 @@ class Scene:
     looks: Looks
     light: Light
     origin: np.ndarray  #: the head's origin in pack space
+    shoulders_from_head: np.ndarray = field(default_factory=lambda: np.eye(3))  #: turn of the shoulders beside the head's
 
 
 def random_looks(pack, rng):

@@ -74,11 +74,12 @@ void main() {
     float nl = dot(n, key_direction);
     // Skin scatters: red wraps furthest around the terminator.
     vec3 lit = material <= SKIN ? clamp((vec3(nl) + vec3(.28, .14, .08)) / vec3(1.28, 1.14, 1.08), 0., 1.) : vec3(max(nl, 0.));
-    float arrives = material == LASH ? 1. : key_share(n);
-    lit *= mix(vec3(1), material <= SKIN ? pow(vec3(arrives), vec3(.75, 1., 1.1)) : vec3(arrives), shadow_strength);
+    float arrives = material == LASH ? 1. : mix(1., key_share(n), shadow_strength);
+    if (material == MOUTH) arrives = mix(1., arrives, .3);   // its occlusion is baked already
+    lit *= material <= SKIN ? pow(vec3(arrives), vec3(.75, 1., 1.1)) : vec3(arrives);
     vec3 h = normalize(key_direction + v);
     float fresnel = .35 + .65 * pow(1. - max(dot(n, v), 0.), 4.);
-    vec3 highlight = key_colour * pow(max(dot(n, h), 0.), hardness) * step(0., nl) * mix(1., arrives, shadow_strength) + .12 * irradiance(reflect(-v, n));
+    vec3 highlight = key_colour * pow(max(dot(n, h), 0.), hardness) * step(0., nl) * arrives + .12 * irradiance(reflect(-v, n));
     vec3 linear = exposure * (base * (irradiance(n) + key_colour * lit) * ao + shine * fresnel * highlight * ao);
     linear = linear * (1. + linear / 6.) / (1. + linear);   // Reinhard, white at 6
     colour = vec4(pow(linear, vec3(1. / 2.2)), alpha);

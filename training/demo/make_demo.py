@@ -113,7 +113,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for demo.avi and truth.json")
     parser.add_argument("--landmarks", type=Path, default=Path(__file__).parents[2] / "models/landmarks478.json")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--quality", type=int, default=74, help="JPEG quality (default 74)")
+    parser.add_argument("--quality", type=int, default=68, help="JPEG quality (default 68)")
     parser.add_argument("--frames", type=Path, help="keep the drawn frames here as PNG, and take them from here where they are")
     parser.add_argument("--only", type=int, nargs="*", help="draw only these frames, as PNG, and write no truth")
     args = parser.parse_args()

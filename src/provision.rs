@@ -37,7 +37,7 @@ use runtime::Search;
 use std::path::{Path, PathBuf};
 
 /// Revision of the converter: a pack that another revision made is left alone and a new one made beside it.
-const CONVERTER: u32 = 2;
+const CONVERTER: u32 = 3;
 
 /// A step of an installation, for whoever watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Largest difference over the range of the original's values. Measured: 5e-6 at most.
+/// Largest difference over the range of the original's values. Measured: 2e-5 at most.
 const DIFFERENCE_MAX: f32 = 1e-4;
 /// Images a network sees.
 const IMAGES: usize = 12;
@@ -180,7 +180,7 @@ fn no_damage_to_a_real_network_makes_the_converter_panic() {
     };
     for manifest in Manifest::all() {
         let whole = fs::read(site.join(&manifest.source.path)).unwrap();
-        for _ in 0..40 {
+        for _ in 0..20 {
             let mut bytes = whole.clone();
             // The structure lies at the file's end in some and at its start in others: damage clusters.
             let around = next() as usize % bytes.len();

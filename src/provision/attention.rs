@@ -4,9 +4,9 @@
 //! is the box of its landmarks, turned so that the line between two of them is level; the feature map is sampled through
 //! that affine map, and the region's landmarks go back through it.
 
-use super::convert::{Converter, Port, Value};
+use super::convert::{Converter, Nhwc, Port, Value};
 use super::flatbuf::FlexMap;
-use super::onnx::Attribute;
+use super::onnx::{Attribute, Builder, FLOAT, INT64};
 use super::tflite::{ConvertError, Result};
 
 /// The tensors of a custom operator.
@@ -132,41 +132,115 @@ fn transform_matrix(converter: &mut Converter, options: &[u8], landmarks: usize)
 }
 
 /// A feature map seen through an affine map. What lies outside the map is zero, without a soft edge.
+///
+/// All samplings of one map whose matrices are known by now are made in one go, for speed; the others find theirs done.
 fn sample(converter: &mut Converter, map: usize, affine: usize, output: usize) -> Result<Value> {
+    if let Ok(done) = converter.value(output) {
+        return Ok(done.clone());
+    }
     let (from, to) = (converter.nhwc(map)?, converter.nhwc(output)?);
-    let Value::Affine(affine) = converter.value(affine)?.clone() else {
-        return Err(ConvertError::Unsupported("sampling by what is no transform matrix".into()));
-    };
     if from.c != to.c || from.w < 2 || from.h < 2 {
         return Err(ConvertError::Damaged("a sampling changes the number of channels"));
     }
+    let siblings = converter.network.operators.iter().filter_map(|operator| match operator.inputs[..] {
+        [Some(m), Some(a)] if m == map && operator.kind.is_custom("TransformTensorBilinear", 2) => {
+            let &[o] = &operator.outputs[..] else { return None };
+            let alike = converter.shape(o) == converter.shape(output);
+            (o != output && alike && converter.value(o).is_err()).then_some((a, o))
+        }
+        _ => None,
+    });
+    let mut outputs = vec![output];
+    let Value::Affine(affine) = converter.value(affine)?.clone() else {
+        return Err(ConvertError::Unsupported("sampling by what is no transform matrix".into()));
+    };
+    let mut affines = vec![affine];
+    for (affine, output) in siblings {
+        if let Ok(Value::Affine(affine)) = converter.value(affine) {
+            affines.push(affine.clone());
+            outputs.push(output);
+        }
+    }
     let map = converter.tensor(map)?;
-    let g = &mut converter.graph;
+    let values = bilinear(&mut converter.graph, &map, &from, &affines, &to);
+    for (output, value) in outputs.iter().zip(&values) {
+        converter.insert(*output, value.clone().into());
+    }
+    Ok(values[0].clone().into())
+}
+
+/// One sampling of `map` for each affine map, bilinear, as a weighted sum of four gathered rows of channels.
+///
+/// `GridSample` does the same for one grid; ONNX Runtime 1.31.1 takes three times as long with it (measured on the
+/// attention network's own sizes: 0.67 against 0.22 ms).
+fn bilinear(g: &mut Builder, map: &str, from: &Nhwc, affines: &[String], to: &Nhwc) -> Vec<String> {
+    let (count, area) = (affines.len(), to.h * to.w);
+    let points = crop_points(g, affines, to);
+    let (neighbours, weights) = neighbours(g, &points, from);
+    let rows = shape(g, &[area * count, 1, 4]);
+    let weights = g.op("Reshape", &[&weights, &rows], []);
+    let table = g.op("Transpose", &[map], [Attribute::ints("perm", [0, 2, 3, 1])]);
+    let rows = shape(g, &[from.h * from.w, from.c]);
+    let table = g.op("Reshape", &[&table, &rows], []);
+    let gathered = g.op("Gather", &[&table, &neighbours], []);
+    let sums = g.op("MatMul", &[&weights, &gathered], []);
+    let by_crop = shape(g, &[area, count, from.c]);
+    let sums = g.op("Reshape", &[&sums, &by_crop], []);
+    let sums = g.op("Transpose", &[&sums], [Attribute::ints("perm", [1, 2, 0])]);
+    let maps = shape(g, &[count, from.c, to.h, to.w]);
+    let sums = g.op("Reshape", &[&sums, &maps], []);
+    if count == 1 { vec![sums] } else { g.split(&sums, 0, &vec![1; count]) }
+}
+
+fn shape(g: &mut Builder, dims: &[usize]) -> String {
+    g.ints(&dims.iter().map(|&n| n as i64).collect::<Vec<_>>())
+}
+
+/// Every pixel of the crops as a point (x, y) in the map's pixels, pixel by pixel, for each pixel crop by crop.
+fn crop_points(g: &mut Builder, affines: &[String], to: &Nhwc) -> String {
+    // Pixel centres stand at half integers, in the crop and in the map.
     let pixels = (0..to.h).flat_map(|y| (0..to.w).map(move |x| [x as f32 + 0.5, y as f32 + 0.5, 1.0]));
     let pixels: Vec<[f32; 3]> = pixels.collect();
-    let pixels = g.floats(&[to.h, to.w, 3], pixels.as_flattened());
-    let points = g.op("MatMul", &[&pixels, &affine], []);
-    // Pixel centres at half integers; GridSample's -1 and 1 are the centres of the first and the last pixel.
-    let scale = [2.0 / (from.w - 1) as f32, 2.0 / (from.h - 1) as f32];
-    let shift = scale.map(|s| -0.5 * s - 1.0);
-    let (scale, shift) = (g.floats(&[2], &scale), g.floats(&[2], &shift));
-    let points = g.op("Mul", &[&points, &scale], []);
-    let points = g.op("Add", &[&points, &shift], []);
-    let distance = g.op("Abs", &[&points], []);
-    let distance =
-        g.op("ReduceMax", &[&distance], [Attribute::ints("axes", [-1]), Attribute::int("keepdims", 1)]);
-    let one = g.floats(&[1], &[1.0]);
-    let inside = g.op("LessOrEqual", &[&distance, &one], []);
-    let outside = g.floats(&[1], &[-4.0]);
-    let points = g.op("Where", &[&inside, &points, &outside], []);
-    let shape = g.ints(&[1, to.h as i64, to.w as i64, 2]);
-    let grid = g.op("Reshape", &[&points, &shape], []);
-    let attributes = [
-        Attribute::string("mode", "bilinear"),
-        Attribute::string("padding_mode", "zeros"),
-        Attribute::int("align_corners", 1),
-    ];
-    Ok(g.op("GridSample", &[&map, &grid], attributes).into())
+    let pixels = g.floats(&[to.h * to.w, 3], pixels.as_flattened());
+    let pairs = shape(g, &[to.h * to.w * affines.len(), 2]);
+    let affines: Vec<&str> = affines.iter().map(String::as_str).collect();
+    let affines = g.op("Concat", &affines, [Attribute::int("axis", 1)]);
+    let points = g.op("MatMul", &[&pixels, &affines], []);
+    let points = g.op("Reshape", &[&points, &pairs], []);
+    let half = g.floats(&[1], &[-0.5]);
+    g.op("Add", &[&points, &half], [])
+}
+
+/// For each point the numbers of the four pixels around it, and their weights: zero for a point outside the map.
+fn neighbours(g: &mut Builder, points: &str, map: &Nhwc) -> (String, String) {
+    let (columns, rows) = (map.w as f32, map.h as f32);
+    let zero = g.floats(&[1], &[0.0]);
+    let last = g.floats(&[2], &[columns - 1.0, rows - 1.0]);
+    let within = g.op("Max", &[points, &zero], []);
+    let within = g.op("Min", &[&within, &last], []);
+    let inside = g.op("Equal", &[&within, points], []);
+    let inside = g.op("Cast", &[&inside], [Attribute::int("to", i64::from(FLOAT))]);
+    let inside = g.op("ReduceMin", &[&inside], [Attribute::ints("axes", [1])]);
+    // The upper left of the four is never in the last row or column.
+    let last_but_one = g.floats(&[2], &[columns - 2.0, rows - 2.0]);
+    let corner = g.op("Floor", &[&within], []);
+    let corner = g.op("Min", &[&corner, &last_but_one], []);
+    let part = g.op("Sub", &[&within, &corner], []);
+    let step = g.floats(&[2, 1], &[1.0, columns]);
+    let number = g.op("MatMul", &[&corner, &step], []);
+    let steps = g.floats(&[4], &[0.0, 1.0, columns, columns + 1.0]);
+    let numbers = g.op("Add", &[&number, &steps], []);
+    let numbers = g.op("Cast", &[&numbers], [Attribute::int("to", i64::from(INT64))]);
+    // A NaN becomes any integer. Its weights are NaN too and tell of it; the gathering must not fail before that.
+    let (first, end) = (g.int(0), g.int((map.h * map.w) as i64 - 1));
+    let numbers = g.op("Clip", &[&numbers, &first, &end], []);
+    let across = g.floats(&[2, 4], &[-1.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    let down = g.floats(&[2, 4], &[0.0, 0.0, 0.0, 0.0, -1.0, -1.0, 1.0, 1.0]);
+    let (left, upper) = (g.floats(&[4], &[1.0, 0.0, 1.0, 0.0]), g.floats(&[4], &[1.0, 1.0, 0.0, 0.0]));
+    let across = g.op("Gemm", &[&part, &across, &left], []);
+    let down = g.op("Gemm", &[&part, &down, &upper], []);
+    let weights = g.op("Mul", &[&across, &down], []);
+    (numbers, g.op("Mul", &[&weights, &inside], []))
 }
 
 /// Landmarks [1, n, 2] through an affine map.

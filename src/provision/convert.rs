@@ -43,6 +43,10 @@ pub fn convert(tflite: &[u8], name: &str, input: &Port, kind: Outputs, outputs: 
     converter.bind_input(input)?;
     for operator in &network.operators {
         converter.operator(operator)?;
+        // Many operators may share one large constant in the file; here each has its own.
+        if converter.graph.constant_bytes() > RESULT_BYTES_MAX {
+            return Err(ConvertError::Damaged("it would become larger than any known network"));
+        }
     }
     match kind {
         Outputs::AsTheyAre => converter.bind_outputs(outputs)?,
@@ -51,6 +55,8 @@ pub fn convert(tflite: &[u8], name: &str, input: &Port, kind: Outputs, outputs: 
     Ok(converter.graph.finish())
 }
 
+/// The largest converted network has 5 MB.
+const RESULT_BYTES_MAX: usize = 64 << 20;
 /// No identity matrix of the known networks has more than 16,384 elements.
 const IDENTITY_MAX: usize = 1 << 20;
 
@@ -119,6 +125,11 @@ impl<'a> Converter<'a> {
     /// The computed value of a tensor.
     pub(super) fn value(&self, tensor: usize) -> Result<&Value> {
         self.values.get(&tensor).ok_or(ConvertError::Damaged("an operator reads what nothing has computed"))
+    }
+
+    /// Says what a tensor's value is.
+    pub(super) fn insert(&mut self, tensor: usize, value: Value) {
+        self.values.insert(tensor, value);
     }
 
     /// The computed value of a tensor, which must be no affine map and have no border to come.

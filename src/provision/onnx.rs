@@ -4,7 +4,7 @@
 
 use prost::Message;
 
-/// Operator set: 17 has `GridSample` (16), and every ONNX Runtime since 1.12 runs it.
+/// Operator set. Every ONNX Runtime since 1.12 runs it.
 const OPSET: i64 = 17;
 /// IR version that belongs to opset 17.
 const IR_VERSION: i64 = 8;
@@ -173,12 +173,13 @@ impl ValueInfo {
 pub struct Builder {
     graph: Graph,
     names: usize,
+    constant_bytes: usize,
 }
 
 impl Builder {
     /// An empty graph.
     pub fn new(name: &str) -> Self {
-        Self { graph: Graph { name: name.into(), ..Graph::default() }, names: 0 }
+        Self { graph: Graph { name: name.into(), ..Graph::default() }, ..Self::default() }
     }
 
     fn fresh(&mut self) -> String {
@@ -248,11 +249,22 @@ impl Builder {
         self.constant(INT64, &[values.len()], raw_data)
     }
 
+    /// Adds a constant integer: a bound.
+    pub fn int(&mut self, value: i64) -> String {
+        self.constant(INT64, &[], value.to_le_bytes().into())
+    }
+
     fn constant(&mut self, data_type: i32, shape: &[usize], raw_data: Vec<u8>) -> String {
+        self.constant_bytes += raw_data.len();
         let name = self.fresh();
         let dims = shape.iter().map(|&n| n as i64).collect();
         self.graph.initializer.push(Tensor { dims, data_type, name: name.clone(), raw_data });
         name
+    }
+
+    /// Size of all constants so far.
+    pub fn constant_bytes(&self) -> usize {
+        self.constant_bytes
     }
 
     /// The finished file's bytes.

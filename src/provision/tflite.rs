@@ -82,6 +82,13 @@ pub enum Kind {
     Custom { name: String, version: i32, options: Vec<u8> },
 }
 
+impl Kind {
+    /// Whether this is the custom operator of this name and version.
+    pub fn is_custom(&self, wanted: &str, of: i32) -> bool {
+        matches!(self, Self::Custom { name, version, .. } if name == wanted && *version == of)
+    }
+}
+
 /// One operator.
 #[derive(Debug, Clone)]
 pub struct Operator {

@@ -4,7 +4,7 @@ use crate::capture::{Resolution, SourceSpec};
 use crate::config::Config;
 use crate::pipeline::Options;
 use crate::sink::jsonl::LandmarkDetail;
-use crate::sink::{JsonlConfig, OutputConfig, VmcConfig};
+use crate::sink::{JsonlConfig, OutputConfig, ShmConfig, VmcConfig};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -184,10 +184,11 @@ impl TrackArgs {
             .vmc
             .iter()
             .map(|to| OutputConfig::Vmc(VmcConfig { address: to.clone(), ..VmcConfig::default() }));
+        let shm = self.shm.iter().map(|name| OutputConfig::Shm(ShmConfig::new(name)));
         let jsonl = self.jsonl.iter().map(|path| {
             OutputConfig::Jsonl(JsonlConfig { path: path.into(), landmarks: self.jsonl_landmarks })
         });
-        config.output.extend(vmc.chain(jsonl));
+        config.output.extend(vmc.chain(shm).chain(jsonl));
     }
 
     /// What to run, beside the configuration.

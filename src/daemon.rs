@@ -1,5 +1,9 @@
 //! Tracking as a service: signals, the service manager, the line a second in the log.
 
+mod demo;
+
+pub use demo::{Look, run as demo};
+
 use crate::config::Config;
 use crate::pipeline::{Options, Pipeline, PipelineError};
 use crate::provision::InstalledPack;

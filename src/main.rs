@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use facetrackd::cli::{Cli, Command, ModelsAction, TrackArgs};
+use facetrackd::cli::{Cli, Command, DemoArgs, ModelsAction, TrackArgs};
 use facetrackd::config::{Config, DEFAULT_TOML};
-use facetrackd::daemon;
+use facetrackd::daemon::{self, Look};
 use facetrackd::provision;
+use facetrackd::sink::{OutputConfig, VmcConfig};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let drawn = false;
+    let drawn = matches!(&cli.command, Some(Command::Demo(args)) if look(args) == Look::Drawn);
     init_log(cli.verbose, drawn);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None => track(&cli.track),
-        Some(Command::Demo(_) | Command::Cameras { .. }) => anyhow::bail!("not yet"),
+        Some(Command::Demo(args)) => demo(&args),
+        Some(Command::Cameras { json }) => cameras(json),
         Some(Command::Models { action }) => models(&action),
         Some(Command::CheckConfig { path, print }) => check_config(path, print),
         #[cfg(feature = "render")]
@@ -80,6 +82,34 @@ fn track(args: &TrackArgs) -> anyhow::Result<()> {
     let requests = daemon::listen().context("cannot listen for signals")?;
     let pack = provision::ensure(&provision::Bars::default())?;
     daemon::track(&config, &options, &pack, &requests, &read)
+}
+
+fn look(args: &DemoArgs) -> Look {
+    if args.plain || !std::io::stdout().is_terminal() { Look::Plain } else { Look::Drawn }
+}
+
+fn demo(args: &DemoArgs) -> anyhow::Result<()> {
+    let mut config = Config::default();
+    if !args.vmc.is_empty() {
+        let vmc = |to: &String| OutputConfig::Vmc(VmcConfig { address: to.clone(), ..VmcConfig::default() });
+        config.output = args.vmc.iter().map(vmc).collect();
+    }
+    let requests = daemon::listen().context("cannot listen for signals")?;
+    let pack = provision::ensure(&provision::Bars::default())?;
+    daemon::demo(&config, &pack, &requests, args.repeat, look(args))
+}
+
+fn cameras(json: bool) -> anyhow::Result<()> {
+    let cameras: Vec<String> = vec![];
+    if json {
+        println!("{}", serde_json::to_string_pretty(&cameras)?);
+    } else if cameras.is_empty() {
+        println!("no camera found; is it plugged in, and does `ls /dev/video*` show it?");
+    }
+    if !json {
+        cameras.iter().for_each(|camera| println!("{camera}"));
+    }
+    Ok(())
 }
 
 fn models(action: &ModelsAction) -> anyhow::Result<()> {

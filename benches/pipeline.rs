@@ -14,6 +14,7 @@ use facetrackd::frame::Frame;
 use facetrackd::geom::Intrinsics;
 use facetrackd::infer::{ExpressionNet, Runtime, Tracker};
 use facetrackd::provision;
+use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{JsonlConfig, OutputConfig, ShmConfig, Sink, VmcConfig};
 use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look, gaze};
 use std::io::Cursor;
@@ -33,14 +34,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tracker = Tracker::from_files(&runtime, |name| pack.model(name), &config.tracking)?;
     let mut expression = ExpressionNet::new(&runtime)?;
     let mut pose = HeadPoseSolver::new(&config.pose);
-    let mut calibration = Calibration::default();
+    let mut calibration = Calibration::new();
     let mut filter = Filter::new(&config.filter);
     let receiver = UdpSocket::bind("127.0.0.1:0")?;
     let folder = tempfile::tempdir()?;
     let mut sinks = [
         OutputConfig::Vmc(VmcConfig { address: receiver.local_addr()?.to_string(), ..VmcConfig::default() }),
         OutputConfig::Shm(ShmConfig::new(format!("bench-{}", std::process::id()))),
-        OutputConfig::Jsonl(JsonlConfig { path: folder.path().join("out.jsonl"), ..JsonlConfig::default() }),
+        OutputConfig::Jsonl(JsonlConfig {
+            path: folder.path().join("out.jsonl"),
+            landmarks: LandmarkDetail::All,
+        }),
     ]
     .iter()
     .map(Sink::open)
@@ -78,8 +82,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 });
                 express.measure(|| {
                     let aligned = align(&face.landmarks);
-                    calibration.observe(&aligned, frame.stream_time);
-                    expression.predict(&aligned, calibration.neutral(), &mut face.blendshapes)
+                    expression.predict(&aligned, calibration.neutral(), &mut face.blendshapes)?;
+                    calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
+                    Ok::<(), facetrackd::infer::InferError>(())
                 })?;
                 eye_look(&face.gaze, &face.head, &mut face.blendshapes);
                 sample.faces.push(tracked);

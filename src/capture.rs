@@ -27,6 +27,7 @@ mod stream;
 mod video;
 mod y4m;
 
+pub use avi::AviReader;
 #[cfg(target_os = "linux")]
 pub use camera::list_cameras;
 pub use camera::{CameraInfo, ChosenInfo, FormatInfo};
@@ -194,7 +195,7 @@ fn open_path(path: &Path, config: &CaptureConfig, sequence: bool) -> Result<Kind
         return Err(CaptureError::EmptyFile { path: path.into() });
     }
     let mut head = Vec::with_capacity(16);
-    std::fs::File::open(path).map_err(io)?.take(16).read_to_end(&mut head).map_err(io)?;
+    File::open(path).map_err(io)?.take(16).read_to_end(&mut head).map_err(io)?;
     let is_film =
         path.extension().is_some_and(|e| ["mjpeg", "mjpg"].iter().any(|m| e.eq_ignore_ascii_case(m)));
     if head.starts_with(b"RIFF") && head[8..].starts_with(b"AVI ") {

@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser};
 use facetrackd::cli::{Cli, Command, DemoArgs, ModelsAction, TrackArgs};
 use facetrackd::config::{Config, DEFAULT_TOML};
 use facetrackd::daemon::{self, Look};
-use facetrackd::provision;
 use facetrackd::sink::{OutputConfig, VmcConfig};
+use facetrackd::{capture, provision};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -100,7 +100,7 @@ fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 fn cameras(json: bool) -> anyhow::Result<()> {
-    let cameras: Vec<String> = vec![];
+    let cameras = capture::list_cameras()?;
     if json {
         println!("{}", serde_json::to_string_pretty(&cameras)?);
     } else if cameras.is_empty() {

@@ -11,7 +11,7 @@ mod threads;
 use crate::capture::{CaptureError, Source, SourceSpec};
 use crate::config::Config;
 use crate::face::FaceSample;
-use crate::infer::{InferError, Runtime, Tracker};
+use crate::infer::{ExpressionNet, InferError, Runtime, Tracker};
 use crate::provision::InstalledPack;
 use crate::sink::{OutputConfig, Sink, SinkError};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -32,9 +32,12 @@ pub enum PipelineError {
     /// A network failed.
     #[error(transparent)]
     Infer(#[from] InferError),
-    /// An output failed.
+    /// An output failed, and it was the last.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Outputs failed while others went on.
+    #[error("{0} of the outputs failed on the way and stayed closed; the log says which and why")]
+    OutputsLost(usize),
     /// The operating system gave no thread.
     #[error("cannot start a thread: {0}; is the process limit reached? (ulimit -u)")]
     Thread(#[source] std::io::Error),
@@ -95,7 +98,7 @@ impl Pipeline {
         let sinks = config.outputs().iter().map(open_sink).collect::<Result<Vec<_>, _>>()?;
         let runtime = Runtime::load(&pack.runtime)?;
         let tracker = Tracker::from_files(&runtime, |name| pack.model(name), &config.tracking)?;
-        let networks = Networks { tracker };
+        let networks = Networks { tracker, expression: ExpressionNet::new(&runtime)? };
 
         let live = source.is_live() || options.realtime;
         let policy = if live { Policy::Latest } else { Policy::Lossless };

@@ -71,7 +71,7 @@ fn empty_stdout() -> std::process::ChildStdout {
 fn a_full_disk_is_told_and_fails_the_run() {
     let output = run(&["--source", &clip(), "--jsonl", "/dev/full"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the disk is full: /dev/full"), "{}", stderr(&output));
 }
 
 #[test]

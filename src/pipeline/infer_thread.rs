@@ -10,8 +10,8 @@ use crate::face::{FaceSample, Presence, TrackedFace};
 use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Rect};
-use crate::infer::{InferError, Tracker};
-use crate::solve::{HeadPoseSolver, PoseConfig, eye_look, gaze};
+use crate::infer::{ExpressionNet, InferError, Tracker};
+use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look, gaze};
 use crossbeam_channel::Receiver;
 use glam::{Vec2, Vec3Swizzles};
 use std::sync::Arc;
@@ -31,12 +31,14 @@ const WARM_UP_FRAMES: u32 = 60;
 struct Person {
     id: u32,
     pose: HeadPoseSolver,
+    calibration: Calibration,
     seen_at: MonoTime,
 }
 
 /// See the module.
 pub(super) struct InferThread {
     tracker: Tracker,
+    expression: ExpressionNet,
     filter: Filter,
     config: Arc<Config>,
     raw: bool,
@@ -65,6 +67,7 @@ struct LastFrame {
 /// The networks, ready to run.
 pub(super) struct Networks {
     pub tracker: Tracker,
+    pub expression: ExpressionNet,
 }
 
 /// The mailboxes on both sides and the ears.
@@ -78,11 +81,12 @@ pub(super) struct Wiring {
 
 impl InferThread {
     pub fn new(networks: Networks, config: &Arc<Config>, wiring: Wiring, raw: bool, live: bool) -> Self {
-        let Networks { tracker } = networks;
+        let Networks { tracker, expression } = networks;
         let Wiring { inbox, outbox, control, stats, stop } = wiring;
         let faces = config.tracking.faces;
         Self {
             tracker,
+            expression,
             filter: Filter::new(&config.filter),
             config: Arc::clone(config),
             raw,
@@ -128,7 +132,7 @@ impl InferThread {
         while let Ok(control) = self.control.try_recv() {
             self.calm_frames = 0;
             match control {
-                Control::RetakeNeutral => {}
+                Control::RetakeNeutral => self.people.iter_mut().for_each(|p| p.calibration.retake()),
                 Control::Reconfigure(config) => {
                     if config.filter != self.config.filter {
                         self.filter = Filter::new(&config.filter);
@@ -208,6 +212,10 @@ impl InferThread {
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
             face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
             face.gaze = gaze(landmarks, &face.head, &intrinsics);
+            let aligned = align(landmarks);
+            let neutral = person.calibration.neutral();
+            self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;
+            person.calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
             eye_look(&face.gaze, &face.head, &mut face.blendshapes);
             tracked.presence = Presence::Tracked;
             sample.faces.push(tracked);
@@ -257,6 +265,11 @@ impl InferThread {
 
 impl Person {
     fn new(id: u32, config: &PoseConfig) -> Self {
-        Self { id, pose: HeadPoseSolver::new(config), seen_at: MonoTime::default() }
+        Self {
+            id,
+            pose: HeadPoseSolver::new(config),
+            calibration: Calibration::new(),
+            seen_at: MonoTime::default(),
+        }
     }
 }

@@ -124,7 +124,9 @@ pub(super) struct SinkThread {
     control: Receiver<Control>,
     stats: Arc<Stats>,
     watch: Option<super::Watch>,
-    /// The first output that failed; the others went on.
+    /// Outputs that failed while others went on.
+    lost: usize,
+    /// What the last output failed of.
     failure: Option<SinkError>,
 }
 
@@ -136,7 +138,7 @@ impl SinkThread {
         stats: Arc<Stats>,
         watch: Option<super::Watch>,
     ) -> Self {
-        Self { sinks, inbox, control, stats, watch, failure: None }
+        Self { sinks, inbox, control, stats, watch, lost: 0, failure: None }
     }
 
     pub fn run(mut self) -> Result<(), PipelineError> {
@@ -161,27 +163,35 @@ impl SinkThread {
                 self.failure.get_or_insert(error);
             }
         }
-        self.failure.map_or(Ok(()), |error| Err(error.into()))
+        match (self.failure, self.lost) {
+            (Some(error), _) => Err(error.into()),
+            (None, 0) => Ok(()),
+            (None, lost) => Err(PipelineError::OutputsLost(lost)),
+        }
     }
 
-    /// An output that fails is closed and told; the others go on, and the failure is the run's outcome.
+    /// An output that fails is closed. While others go on, the log tells of it; the last one's fault ends the run.
     fn send(&mut self, sample: &FaceSample) {
-        let (stats, failure) = (&self.stats, &mut self.failure);
-        self.sinks.retain_mut(|(_, sink)| match sink.send(sample, MonoTime::now()) {
-            Ok(()) => true,
-            // The infer thread lets no such sample pass; an output that looks again does no harm.
-            Err(error) if error.is_transient() => true,
-            Err(error) => {
-                if !matches!(error, SinkError::PipeClosed { .. }) {
-                    tracing::error!("an output is closed: {error}");
+        let mut i = 0;
+        while i < self.sinks.len() {
+            match self.sinks[i].1.send(sample, MonoTime::now()) {
+                Ok(()) => i += 1,
+                // The infer thread lets no such sample pass; an output that looks again does no harm.
+                Err(error) if error.is_transient() => i += 1,
+                Err(error) => {
+                    self.sinks.remove(i);
+                    if self.sinks.is_empty() {
+                        self.failure = Some(error);
+                    } else {
+                        tracing::error!("an output is closed, the others go on: {error}");
+                        self.lost += 1;
+                    }
                 }
-                failure.get_or_insert(error);
-                false
             }
-        });
+        }
         if sample.from_frame {
-            stats.age.record(MonoTime::now().since(sample.captured_at));
-            stats.sent.fetch_add(1, Ordering::Relaxed);
+            self.stats.age.record(MonoTime::now().since(sample.captured_at));
+            self.stats.sent.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(watch) = &mut self.watch {
             watch(sample);

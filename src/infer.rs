@@ -140,11 +140,16 @@ impl Runtime {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::provision::{self, Event, InstalledPack};
 
     /// The runtime that all tests share.
     pub(crate) fn runtime() -> Runtime {
-        let path = std::env::var_os("ORT_DYLIB_PATH").expect("set ORT_DYLIB_PATH to libonnxruntime.so");
-        Runtime::load(Path::new(&path)).unwrap()
+        Runtime::load(&pack().runtime).unwrap()
+    }
+
+    /// The networks that all tests share, installed by the first that asks.
+    pub(crate) fn pack() -> InstalledPack {
+        provision::ensure(&|_: Event<'_>| ()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     #[test]

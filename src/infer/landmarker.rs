@@ -10,7 +10,7 @@ use super::{InferError, Runtime};
 use crate::face::Landmarks;
 use crate::frame::Frame;
 use crate::geom::{Rect, Roi};
-use glam::Vec3;
+use glam::{Vec2, Vec3};
 use std::path::Path;
 
 /// The network's name in a model pack.
@@ -20,7 +20,7 @@ const SIZE: usize = 192;
 /// Outer corners of the subject's right and left eye.
 const EYE_CORNERS: [usize; 2] = [33, 263];
 /// Side of the region over the longer side of the landmarks' box (mediapipe's graph `face_landmark_landmarks_to_roi`).
-const MARGIN: f32 = 1.5;
+pub const MARGIN: f32 = 1.5;
 
 /// The landmark network with its buffers.
 pub struct Landmarker {
@@ -69,11 +69,18 @@ pub fn roi_around(landmarks: &Landmarks) -> Roi {
     Roi { center: bounds.center(), side: MARGIN * bounds.size().max_element(), rotation_rad }
 }
 
+/// The points that the detector gives too: right eye, left eye, nose tip, middle of the mouth (the subject's sides).
+pub fn keypoints(landmarks: &Landmarks) -> [Vec2; 4] {
+    let mean = |points: &[usize]| {
+        points.iter().map(|&i| landmarks[i].truncate()).sum::<Vec2>() / points.len() as f32
+    };
+    [mean(&[33, 133, 159, 145]), mean(&[263, 362, 386, 374]), mean(&[1]), mean(&[13, 14])]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::face::LANDMARK_COUNT;
-    use glam::Vec2;
 
     #[test]
     fn the_next_region_is_upright_and_holds_every_landmark() {

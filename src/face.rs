@@ -83,6 +83,7 @@ impl Blendshape {
     }
 
     /// The same movement of the other half of the face; itself where it has no side.
+    #[must_use]
     pub fn mirrored(self) -> Self {
         let other_side = |from: &str, to: &str| {
             let stem = self.name().strip_suffix(from)?;

@@ -18,6 +18,7 @@ pub mod shm;
 mod stream;
 mod udp;
 pub mod vmc;
+pub mod vrchat;
 
 pub use adjust::Adjust;
 pub use csv::CsvConfig;
@@ -30,6 +31,7 @@ pub use shm::ShmConfig;
 pub use stream::{DatagramConfig, Stream};
 pub use udp::Traffic;
 pub use vmc::VmcConfig;
+pub use vrchat::VrchatConfig;
 
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
@@ -56,6 +58,8 @@ pub enum OutputConfig {
     Opentrack(DatagramConfig),
     /// Project Babble's OSC.
     Babble(DatagramConfig),
+    /// VRChat: eye tracking, and avatar parameters.
+    Vrchat(VrchatConfig),
     /// OSC in facetrackd's own schema.
     Osc(OscConfig),
     /// JSON, one line a frame.
@@ -78,6 +82,7 @@ impl fmt::Display for OutputConfig {
             Self::LiveLink(config) => to("Live Link Face", config.address.as_deref()),
             Self::Opentrack(config) => to("opentrack", config.address.as_deref()),
             Self::Babble(config) => to("Babble", config.address.as_deref()),
+            Self::Vrchat(config) => to("VRChat", config.address.as_deref()),
             Self::Osc(config) => to("OSC", config.address.as_deref()),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
             Self::Csv(config) => write!(f, "CSV {}", config.path.display()),
@@ -120,6 +125,14 @@ pub enum SinkError {
         /// The file.
         path: PathBuf,
         /// The system's word.
+        source: io::Error,
+    },
+    /// VRChat's file of an avatar cannot be used.
+    #[error("cannot read the avatar {}: {source}; VRChat writes it to OSC/usr_.../Avatars/ when OSC is on", path.display())]
+    Avatar {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         source: io::Error,
     },
     /// Writing failed; the output is at its end.
@@ -183,6 +196,7 @@ impl OutputConfig {
             Self::LiveLink(config) => config.validate(),
             Self::Opentrack(config) => config.adjust.validate("opentrack"),
             Self::Babble(config) => config.adjust.validate("babble"),
+            Self::Vrchat(config) => config.validate(),
             Self::Osc(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
             Self::Csv(config) => config.validate(),
@@ -195,7 +209,7 @@ impl OutputConfig {
 /// An open output.
 pub enum Sink {
     /// Any of the protocols that push datagrams to a receiver.
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// See [`jsonl`].
     Jsonl(jsonl::JsonlSink),
     /// See [`csv`].
@@ -217,7 +231,7 @@ impl Sink {
             OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(c) => Ok(Self::Shm(shm::ShmSink::open(c, MonoTime::now())?)),
-            other => Self::open_stream(other).map(Self::Stream),
+            other => Self::open_stream(other).map(|stream| Self::Stream(Box::new(stream))),
         }
     }
 
@@ -239,6 +253,10 @@ impl Sink {
             }
             OutputConfig::Opentrack(c) => c.open("opentrack", opentrack::DEFAULT_PORT, opentrack::Encoder),
             OutputConfig::Babble(c) => c.open("babble", babble::DEFAULT_PORT, babble::Encoder::new()),
+            OutputConfig::Vrchat(c) => {
+                let (to, encoder) = (c.address.as_deref(), vrchat::Encoder::new(c)?);
+                Stream::open("vrchat", to, vrchat::DEFAULT_PORT, &c.adjust, encoder)
+            }
             OutputConfig::Osc(c) => {
                 let (to, encoder) = (c.address.as_deref(), plain_osc::Encoder::new(c));
                 Stream::open("osc", to, plain_osc::DEFAULT_PORT, &c.adjust, encoder)

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `/facetrackd/<n>/face` | i id, i tracked (1, or 0 while it fades), f presence |
 //! | `/facetrackd/<n>/head` | f yaw, pitch, roll in degrees; f x, y, z in millimetres, camera space |
-//! | `/facetrackd/<n>/rotation` | f x, y, z, w: quaternion camera_from_head |
+//! | `/facetrackd/<n>/rotation` | f x, y, z, w: quaternion, `camera_from_head` |
 //! | `/facetrackd/<n>/gaze/left`, `…/right` | f x, y, z: unit vector, camera space |
 //! | `/facetrackd/<n>/blendshape/<name>` | f 0 to 1, by ARKit's name |
 //!
@@ -137,7 +137,7 @@ impl Encode for Encoder {
         let shown = sample.faces.len().min(self.faces.len());
         let (template, slot) = &mut self.frame;
         template.set_int(*slot, 0, (sample.index as u32).cast_signed());
-        template.set_int(*slot, 1, shown as i32);
+        template.set_int(*slot, 1, i32::try_from(shown).unwrap_or(i32::MAX));
         template.set_time_tag(seconds, fraction);
         template.datagrams().for_each(&mut *send);
         for (plan, face) in self.faces.iter_mut().zip(&sample.faces) {

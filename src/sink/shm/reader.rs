@@ -125,7 +125,8 @@ impl Reader {
                 return Ok(Taken::Nothing);
             }
             // The writer may be at work in the slot of the oldest.
-            wanted = wanted.max((published + 1).saturating_sub(u64::from(ring.geometry().slot_count)));
+            let oldest = published.saturating_sub(u64::from(ring.geometry().slot_count) - 1);
+            wanted = wanted.max(oldest);
             if ring.read(wanted, &mut self.slot) {
                 return Ok(Self::take(wanted, &mut self.next, &self.slot, out));
             }

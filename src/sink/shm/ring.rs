@@ -139,7 +139,7 @@ mod tests {
     }
 
     // Small enough for Miri: `cargo +nightly miri test --lib shm::ring`.
-    const SAMPLES: u64 = if cfg!(miri) { 20 } else { 100_000 };
+    const SAMPLES: u64 = if cfg!(miri) { 20 } else { 20_000 };
 
     #[test]
     fn readers_beside_a_writer_take_no_torn_sample() {

@@ -163,3 +163,25 @@ fn a_ring_cut_short_or_of_another_version_is_refused() {
     assert!(matches!(Reader::open_path(&place.file("short")), Err(RingError::NotARing)));
     assert!(matches!(Reader::open_path(&place.file("newer")), Err(RingError::Version { found: 9 })));
 }
+
+#[test]
+fn counters_that_no_writer_counts_to_lead_nowhere() {
+    let place = Place::new();
+    let mut writer = place.writer("a", 1.0).unwrap();
+    (0..6).for_each(|i| writer.send(&sample(i), at(2.0)));
+    let sound = std::fs::read(place.file("a")).unwrap();
+    for count in [u64::MAX, u64::MAX - 1, 1 << 63, 7, 1000] {
+        for heartbeat in [0, u64::MAX] {
+            let mut bytes = sound.clone();
+            bytes[layout::header::PUBLISHED..][..8].copy_from_slice(&count.to_le_bytes());
+            bytes[layout::header::HEARTBEAT..][..8].copy_from_slice(&u64::to_le_bytes(heartbeat));
+            std::fs::write(place.file("b"), &bytes).unwrap();
+            let (mut reader, mut out) = (place.reader("b"), FaceSample::default());
+            assert_eq!(reader.latest(&mut out).unwrap(), Taken::Nothing, "{count}");
+            while let Taken::New { number, .. } = reader.next(&mut out).unwrap() {
+                assert!((2..6).contains(&number), "{number} of {count}");
+            }
+            reader.writer(at(3.0));
+        }
+    }
+}

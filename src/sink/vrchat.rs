@@ -1,0 +1,140 @@
+//! VRChat over OSC: its own eye tracking, and face tracking parameters in the Unified Expressions of `VRCFaceTracking`.
+//!
+//! VRChat takes eyes at `/tracking/eye/LeftRightPitchYaw` (degrees; pitch positive down, yaw positive to the right) and
+//! lids at `/tracking/eye/EyesClosedAmount` (0 open to 1 closed), and forgets them after ten seconds. Parameters are sent
+//! only where the avatar declares them, in the file that VRChat writes for it
+//! (`OSC/usr_…/Avatars/avtr_….json`), and only when they change.
+
+mod avatar;
+mod unified;
+
+use super::SinkError;
+use super::adjust::{Adjust, Adjuster, FaceView};
+use super::osc::{Slot, Template, floats};
+use super::stream::Encode;
+use crate::face::{Blendshape, FaceSample};
+use avatar::Avatar;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Where VRChat listens.
+pub const DEFAULT_PORT: u16 = 9000;
+
+/// The `vrchat` output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VrchatConfig {
+    /// The receiver, `HOST:PORT` or `HOST`.
+    pub address: Option<String>,
+    /// Send VRChat's own eye tracking.
+    pub eyes: bool,
+    /// The avatar's file; without it no parameters are sent.
+    pub avatar: Option<PathBuf>,
+    /// Mirroring, gain, rate.
+    pub adjust: Adjust,
+}
+
+impl Default for VrchatConfig {
+    fn default() -> Self {
+        Self { address: None, eyes: true, avatar: None, adjust: Adjust::default() }
+    }
+}
+
+impl VrchatConfig {
+    /// # Errors
+    /// [`SinkError::Config`] names the setting and its range.
+    pub fn validate(&self) -> Result<(), SinkError> {
+        self.adjust.validate("vrchat")
+    }
+}
+
+/// Encodes faces.
+pub(super) struct Encoder {
+    eyes: Option<Eyes>,
+    avatar: Option<Avatar>,
+}
+
+struct Eyes {
+    template: Template,
+    look: Slot,
+    closed: Slot,
+}
+
+impl Eyes {
+    fn new() -> Self {
+        let mut template = Template::new(false);
+        let look = template.push("/tracking/eye/LeftRightPitchYaw", floats(4).collect());
+        let closed = template.push("/tracking/eye/EyesClosedAmount", floats(1).collect());
+        Self { template, look, closed }
+    }
+
+    fn set(&mut self, view: &FaceView) {
+        let [left, right] = view.eye_angles();
+        let four = [left.pitch_rad, 0.0 - left.yaw_rad, right.pitch_rad, 0.0 - right.yaw_rad];
+        self.template.set_floats(self.look, 0, &four.map(f32::to_degrees));
+        let b = &view.blendshapes;
+        let closed = 0.5 * (b[Blendshape::EyeBlinkLeft] + b[Blendshape::EyeBlinkRight]);
+        self.template.set_floats(self.closed, 0, &[closed]);
+    }
+}
+
+impl Encoder {
+    /// # Errors
+    /// The avatar's file cannot be read, or is not one.
+    pub fn new(config: &VrchatConfig) -> Result<Self, SinkError> {
+        let avatar = config.avatar.as_deref().map(Avatar::from_file).transpose()?;
+        Ok(Self { eyes: config.eyes.then(Eyes::new), avatar })
+    }
+}
+
+impl Encode for Encoder {
+    fn encode(&mut self, sample: &FaceSample, adjuster: &mut Adjuster, send: &mut dyn FnMut(&[u8])) {
+        let view = adjuster.primary(sample);
+        if let (Some(eyes), Some(view)) = (&mut self.eyes, &view) {
+            eyes.set(view);
+            eyes.template.datagrams().for_each(&mut *send);
+        }
+        if let Some(avatar) = &mut self.avatar {
+            avatar.update(view.as_ref(), send);
+        }
+    }
+
+    fn encode_end(&mut self, send: &mut dyn FnMut(&[u8])) {
+        if let Some(avatar) = &mut self.avatar {
+            avatar.update(None, send);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::osc::testing::{float_args, messages};
+    use super::super::stream::testing::datagrams;
+    use super::super::testing::{face, sample_of};
+    use super::*;
+    use crate::geom::Angles;
+    use glam::Vec3;
+
+    // VRChat's own example: looking 15 degrees up and 20 degrees to the right is -15, 20.
+    #[test]
+    fn eyes_that_look_up_and_right_have_negative_pitch_and_positive_yaw() {
+        let mut subject = face(Angles { yaw_rad: 0.4, ..Angles::default() });
+        let (up, right) = (15f32.to_radians(), 20f32.to_radians());
+        let aside = Vec3::new(-right.sin() * up.cos(), up.sin(), right.cos() * up.cos());
+        subject.gaze.left = subject.head.rotation * aside;
+        subject.gaze.right = subject.gaze.left;
+        subject.blendshapes[Blendshape::EyeBlinkLeft] = 1.0;
+        let mut encoder = Encoder::new(&VrchatConfig::default()).unwrap();
+        let all = datagrams(&mut encoder, &sample_of([subject]), &Adjust::default());
+        let all: Vec<_> = all.iter().flat_map(|d| messages(d)).collect();
+        assert_eq!(all[0].addr, "/tracking/eye/LeftRightPitchYaw");
+        let look = float_args(&all[0]);
+        assert!(
+            look.iter().zip([-15.0, 20.0, -15.0, 20.0]).all(|(g, w): (&f32, f32)| (g - w).abs() < 0.01),
+            "{look:?}"
+        );
+        assert_eq!(all[1].addr, "/tracking/eye/EyesClosedAmount");
+        assert!((float_args(&all[1])[0] - 0.5).abs() < 1e-6);
+        assert!(datagrams(&mut encoder, &FaceSample::default(), &Adjust::default()).is_empty());
+    }
+}

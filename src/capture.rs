@@ -28,9 +28,7 @@ mod video;
 mod y4m;
 
 pub use avi::AviReader;
-#[cfg(target_os = "linux")]
-pub use camera::list_cameras;
-pub use camera::{CameraInfo, ChosenInfo, FormatInfo};
+pub use camera::{CameraInfo, ChosenInfo, FormatInfo, list_cameras};
 pub use config::{CaptureConfig, Flip, Resolution, Rotation};
 pub use error::CaptureError;
 pub use mjpeg::{JpegDecoder, JpegError, JpegSplitter};

@@ -11,8 +11,10 @@ mod controls;
 mod find;
 #[cfg(target_os = "linux")]
 mod live;
-#[cfg(target_os = "linux")]
 mod pixels;
+#[cfg(any(not(target_os = "linux"), feature = "nokhwa"))]
+#[cfg_attr(target_os = "linux", expect(dead_code, reason = "compiled to be checked; V4L2 serves Linux"))]
+mod portable;
 #[cfg(target_os = "linux")]
 mod session;
 #[cfg(target_os = "linux")]
@@ -22,8 +24,13 @@ mod sys;
 pub use find::list_cameras;
 #[cfg(target_os = "linux")]
 pub(super) use live::Camera;
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::Camera;
+#[cfg(not(target_os = "linux"))]
+pub use portable::list_cameras;
 
 use super::Resolution;
+use choice::{Choice, Mode};
 use serde::Serialize;
 use std::fmt;
 
@@ -72,6 +79,29 @@ pub struct ChosenInfo {
     pub fps: f64,
     /// Why this one.
     pub why: String,
+}
+
+impl FormatInfo {
+    fn group(modes: &[Mode]) -> Vec<Self> {
+        let mut formats: Vec<Self> = Vec::new();
+        for mode in modes {
+            let (format, resolution) = (mode.format.to_string(), mode.resolution());
+            match formats.iter_mut().find(|f| f.format == format && f.resolution == resolution) {
+                Some(known) => known.fps.push(mode.fps()),
+                None => formats.push(Self { format, resolution, fps: vec![mode.fps()] }),
+            }
+        }
+        for format in &mut formats {
+            format.fps.sort_by(|a, b| b.total_cmp(a));
+        }
+        formats
+    }
+}
+
+impl From<Choice> for ChosenInfo {
+    fn from(Choice { mode, why }: Choice) -> Self {
+        Self { format: mode.format.to_string(), resolution: mode.resolution(), fps: mode.fps(), why }
+    }
 }
 
 impl fmt::Display for CameraInfo {

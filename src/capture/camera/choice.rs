@@ -8,7 +8,7 @@
 //! specification (5.6.4) allows an isochronous endpoint three transactions of 1024 bytes in each of 8000 microframes
 //! a second, 24.6 MB/s, and cameras behind a hub or in pairs do promise more than that.
 
-use super::super::{CaptureConfig, Resolution};
+use crate::capture::{CaptureConfig, CaptureError, Resolution};
 use std::fmt;
 
 /// A four-letter code of a pixel format.
@@ -156,6 +156,17 @@ pub(in crate::capture) enum NoChoice {
     NothingDecodable,
     /// What was asked for, in words.
     CannotMeet(String),
+}
+
+impl NoChoice {
+    /// As an error of `device`, which offers `offered`.
+    pub(in crate::capture) fn explain(self, device: &str, offered: String) -> CaptureError {
+        let device = device.to_owned();
+        match self {
+            Self::NothingDecodable => CaptureError::NoUsableFormat { device, offered },
+            Self::CannotMeet(request) => CaptureError::CannotMeet { device, request, offered },
+        }
+    }
 }
 
 /// Rates above this bring nothing: the tracker is done with a frame in less, and filters are made for 30 to 60.

@@ -1,8 +1,8 @@
 //! Which cameras there are, and which one is meant.
 
-use super::choice::{Bus, Choice, Mode, NoChoice, choose, describe};
+use super::choice::{Bus, choose, describe};
 use super::sys::{Caps, Device};
-use super::{CameraInfo, ChosenInfo, FormatInfo};
+use super::{CameraInfo, FormatInfo};
 use crate::capture::{CaptureConfig, CaptureError};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -55,32 +55,14 @@ fn describe_camera(found: Found) -> CameraInfo {
         Err(error) => info.problem = Some(explain_open(&found.node.path, error).to_string()),
         Ok(device) => {
             let modes = device.modes(None, None);
-            info.formats = group(&modes);
+            info.formats = FormatInfo::group(&modes);
             match choose(&modes, bus, &CaptureConfig::default()) {
-                Ok(Choice { mode, why }) => {
-                    let (format, resolution) = (mode.format.to_string(), mode.resolution());
-                    info.chosen = Some(ChosenInfo { format, resolution, fps: mode.fps(), why });
-                }
-                Err(reason) => info.problem = Some(explain_choice(&info.path, &modes, reason).to_string()),
+                Ok(choice) => info.chosen = Some(choice.into()),
+                Err(reason) => info.problem = Some(reason.explain(&info.path, describe(&modes)).to_string()),
             }
         }
     }
     info
-}
-
-fn group(modes: &[Mode]) -> Vec<FormatInfo> {
-    let mut formats: Vec<FormatInfo> = Vec::new();
-    for mode in modes {
-        let (format, resolution) = (mode.format.to_string(), mode.resolution());
-        match formats.iter_mut().find(|f| f.format == format && f.resolution == resolution) {
-            Some(known) => known.fps.push(mode.fps()),
-            None => formats.push(FormatInfo { format, resolution, fps: vec![mode.fps()] }),
-        }
-    }
-    for format in &mut formats {
-        format.fps.sort_by(|a, b| b.total_cmp(a));
-    }
-    formats
 }
 
 /// Every `/dev/videoN` with what is known of it without opening it.
@@ -245,14 +227,6 @@ pub(super) fn explain_open(path: &Path, source: io::Error) -> CaptureError {
         io::ErrorKind::ResourceBusy => CaptureError::Busy { holder: holder_of(path), device },
         _ if is_gone(&source) => CaptureError::Gone { device },
         _ => CaptureError::Device { device, doing: "open it".into(), source },
-    }
-}
-
-pub(super) fn explain_choice(device: &str, modes: &[Mode], reason: NoChoice) -> CaptureError {
-    let (device, offered) = (device.to_owned(), describe(modes));
-    match reason {
-        NoChoice::NothingDecodable => CaptureError::NoUsableFormat { device, offered },
-        NoChoice::CannotMeet(request) => CaptureError::CannotMeet { device, request, offered },
     }
 }
 

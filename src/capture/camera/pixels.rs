@@ -1,8 +1,22 @@
 //! From a driver's buffer to a frame: one copy for raw formats, one decoding for Motion-JPEG.
 
-use super::sys::Layout;
+use super::choice::FourCc;
 use crate::capture::mjpeg::{JpegDecoder, JpegError};
 use crate::frame::{ColorSpace, Frame, PixelFormat};
+
+/// How the pixels of a buffer lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) format: FourCc,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Bytes from row to row; 0 for compressed formats.
+    pub(super) stride: u32,
+    /// The driver says that luma spans 0 to 255.
+    pub(super) full_range: bool,
+    /// The driver says BT.709.
+    pub(super) bt709: bool,
+}
 
 /// Rows of one plane inside a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +92,6 @@ pub(super) fn unpack(
 
 #[cfg(test)]
 mod tests {
-    use super::super::choice::FourCc;
     use super::*;
 
     fn layout(format: [u8; 4], stride: u32) -> Layout {

@@ -1,10 +1,10 @@
 //! One opening of a camera: from format to frames, until it is lost.
 
-use super::choice::{Choice, choose};
+use super::choice::{Choice, choose, describe};
 use super::controls::{self, Saved};
-use super::find::{Node, bus_of, explain_choice, is_gone};
-use super::pixels::{unpack, whole_len};
-use super::sys::{Buffers, Device, Filled, Layout};
+use super::find::{Node, bus_of, is_gone};
+use super::pixels::{Layout, unpack, whole_len};
+use super::sys::{Buffers, Device, Filled};
 use crate::capture::mjpeg::JpegDecoder;
 use crate::capture::{CaptureConfig, CaptureError};
 use crate::clock::MonoTime;
@@ -55,7 +55,7 @@ impl Session {
         let wanted = config.resolution.map(|r| (r.width, r.height));
         let modes = device.modes(wanted, config.fps);
         let choice = choose(&modes, bus_of(node), config);
-        let Choice { mode, why } = choice.map_err(|reason| explain_choice(&name, &modes, reason))?;
+        let Choice { mode, why } = choice.map_err(|reason| reason.explain(&name, describe(&modes)))?;
         let layout = device.set_mode(&mode).map_err(|e| failed("set its format", e))?;
         let differs = (layout.width, layout.height, layout.format) != (mode.width, mode.height, mode.format);
         if differs

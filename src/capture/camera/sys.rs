@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "ioctl and mmap have no safe form")]
 
 use super::choice::{FourCc, Mode};
+use super::pixels::Layout;
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
@@ -35,20 +36,6 @@ pub(super) struct Caps {
     pub(super) bus_info: String,
     /// It delivers pictures (and is no metadata or output node).
     pub(super) is_camera: bool,
-}
-
-/// What the driver settled on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) format: FourCc,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// Bytes from row to row; 0 for compressed formats.
-    pub(super) stride: u32,
-    /// The driver says that luma spans 0 to 255.
-    pub(super) full_range: bool,
-    /// The driver says BT.709.
-    pub(super) bt709: bool,
 }
 
 /// A control as the driver describes it.

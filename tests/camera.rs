@@ -1,39 +1,22 @@
 //! Cameras as people have them, played by a preloaded V4L2 camera (`vcam/`).
 #![cfg(target_os = "linux")]
 
+#[path = "vcam/frames.rs"]
+mod frames;
 mod vcam;
 
 use facetrackd::capture::{CaptureConfig, CaptureError, JpegDecoder, Next, Rotation, list_cameras};
 use facetrackd::clock::MonoTime;
 use facetrackd::frame::{ColorSpace, Frame, PixelFormat};
+use frames::{FRAMES, HEIGHT, WIDTH, ask_until, jpeg, next_frame, next_frames, open, resources, yuyv};
 use std::time::Duration;
-use vcam::{Vcam, ask_until, inside, next_frame, next_frames, open, resources};
-
-const WIDTH: usize = 640;
-const HEIGHT: usize = 360;
-/// Frames in the file, played in a loop: enough that no two within reach look alike.
-const FRAMES: usize = 16;
-
-/// YUYV frame `n`: every byte its own.
-fn yuyv(n: usize) -> Vec<u8> {
-    (0..WIDTH * HEIGHT * 2).map(|i| (i * 7 + i / 997 + n * 31) as u8).collect()
-}
+use vcam::{Vcam, inside};
 
 /// A camera's lines for those frames at `fps`, and what else it is.
 fn yuyv_camera(vcam: &Vcam, fps: u32, more: &str) -> String {
     let frames: Vec<u8> = (0..FRAMES).flat_map(yuyv).collect();
     let path = vcam.file("frames.yuyv", &frames);
     format!("format YUYV {WIDTH}x{HEIGHT} {fps} {}\n{more}\n", path.display())
-}
-
-fn jpeg(n: usize) -> Vec<u8> {
-    let (width, height) = (1280, 720);
-    let pixels: Vec<u8> = (0..width * height)
-        .flat_map(|i| [(i % width / 5) as u8, (n * 15) as u8, (i / width / 3) as u8])
-        .collect();
-    let format = turbojpeg::PixelFormat::RGB;
-    let image = turbojpeg::Image { pixels: &pixels[..], width, pitch: width * 3, height, format };
-    turbojpeg::compress(image, 85, turbojpeg::Subsamp::Sub2x1).unwrap().to_vec()
 }
 
 fn jpeg_camera(vcam: &Vcam, more: &str) -> String {

@@ -3,16 +3,10 @@
 //! A test under `LD_PRELOAD` is the same test in a process of its own: [`inside`] starts the test binary again with
 //! the camera preloaded and only this test to run. Needs `cc`; no root, no device nodes.
 
-use facetrackd::capture::{CaptureConfig, CaptureError, Next, Source, SourceSpec};
-use facetrackd::frame::Frame;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-
-/// Longest that a test waits for anything before it fails; never what it measures.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder that stands in for `/dev`.
 pub struct Vcam {
@@ -125,40 +119,4 @@ impl Vcam {
         let number = |line: &str, at| line.split(' ').nth(at).unwrap().parse().unwrap();
         self.log("frame ").iter().map(|l| (number(l, 0), number(l, 2))).collect()
     }
-}
-
-/// Opens `--camera which`.
-pub fn open(which: &str, config: &CaptureConfig) -> Result<Source, CaptureError> {
-    Source::open(&SourceSpec::Camera(which.into()), config, false)
-}
-
-/// The next frame, however long it takes; each call must come back in time.
-pub fn next_frame(source: &mut Source) -> Frame {
-    let mut frame = Frame::default();
-    ask_until(|| source.next(&mut frame).unwrap() == Next::Frame);
-    assert!(frame.is_whole());
-    frame
-}
-
-/// The next `count` frames.
-pub fn next_frames(source: &mut Source, count: usize) -> Vec<Frame> {
-    (0..count).map(|_| next_frame(source)).collect()
-}
-
-/// Asks again and again until it is so; fails where it never is.
-pub fn ask_until(mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "nothing happened for {PATIENCE:?}");
-        std::thread::yield_now();
-    }
-}
-
-/// Open descriptors and threads of this process, and its resident memory in KiB.
-pub fn resources() -> (usize, usize, usize) {
-    let count = |folder: &str| fs::read_dir(folder).unwrap().count();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
-    let kib = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (count("/proc/self/fd"), count("/proc/self/task"), kib)
 }

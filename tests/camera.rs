@@ -10,7 +10,16 @@ use facetrackd::clock::MonoTime;
 use facetrackd::frame::{ColorSpace, Frame, PixelFormat};
 use frames::{FRAMES, HEIGHT, WIDTH, ask_until, jpeg, next_frame, next_frames, open, resources, yuyv};
 use std::time::Duration;
-use vcam::{Vcam, inside};
+use vcam::Vcam;
+
+/// Runs the test of this name with the preloaded camera in place.
+fn inside(test: &str, body: impl FnOnce(&Vcam)) {
+    let said = vcam::inside(&["--exact", test, "--nocapture", "--include-ignored"], body);
+    if let Some(said) = said {
+        assert!(said.contains("1 passed"), "no test is called {test}:\n{said}");
+        said.lines().filter(|l| l.starts_with("MEASURED")).for_each(|line| println!("{line}"));
+    }
+}
 
 /// A camera's lines for those frames at `fps`, and what else it is.
 fn yuyv_camera(vcam: &Vcam, fps: u32, more: &str) -> String {

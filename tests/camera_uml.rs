@@ -8,6 +8,7 @@
 #[path = "vcam/frames.rs"]
 mod frames;
 
+use facetrackd::capture::avi::AviReader;
 use facetrackd::capture::{CaptureConfig, JpegDecoder, Next, Source, list_cameras};
 use facetrackd::frame::{Frame, PixelFormat};
 use frames::{FRAMES, HEIGHT, WIDTH, ask_until, jpeg, next_frame, next_frames, open, resources, yuyv};
@@ -38,8 +39,9 @@ fn compile(source: &str, into: &Path) -> PathBuf {
     output
 }
 
-/// Boots the guest, runs its test of that name (all of them for `guest_`), and returns what it printed.
-fn boot(test: &str) -> Option<String> {
+/// Boots the guest, runs its test of that name (all of them for `guest_`), and returns what it printed. `faces` is a
+/// Motion-JPEG film for the camera to show instead of the synthetic pictures.
+fn boot(test: &str, faces: Option<Vec<u8>>) -> Option<String> {
     let Some(kernel) = kernel() else {
         eprintln!(
             "SKIPPED: no User-Mode Linux kernel. Build one with tests/vcam/uml/build-kernel OUT and set \
@@ -51,7 +53,8 @@ fn boot(test: &str) -> Option<String> {
     let init = compile("init.c", shared.path());
     compile("usbcam.c", shared.path());
     fs::write(shared.path().join("yuyv"), (0..FRAMES).flat_map(yuyv).collect::<Vec<_>>()).unwrap();
-    fs::write(shared.path().join("mjpg"), (0..FRAMES).flat_map(jpeg).collect::<Vec<_>>()).unwrap();
+    let film = faces.unwrap_or_else(|| (0..FRAMES).flat_map(jpeg).collect());
+    fs::write(shared.path().join("mjpg"), film).unwrap();
     // The bound is against a guest that hangs: all of it takes 20 s on an idle machine.
     let output = Command::new("timeout")
         .args(["--kill-after=5", "300"])
@@ -60,6 +63,7 @@ fn boot(test: &str) -> Option<String> {
         .args(["con=null", "con0=fd:0,fd:1", "ssl=null", "initcall_blacklist=vivid_init"])
         .arg(format!("init={}", init.display()))
         .arg(format!("{GUEST}={}", shared.path().display()))
+        .arg(format!("FACETRACKD_DATA={}", data_dir().display()))
         .arg("--")
         .arg(std::env::current_exe().unwrap())
         .args([test, "--ignored", "--test-threads=1", "--nocapture"])
@@ -74,9 +78,76 @@ fn boot(test: &str) -> Option<String> {
 
 #[test]
 fn the_real_uvc_driver_agrees() {
-    let Some(said) = boot("guest_") else { return };
+    let Some(said) = boot("guest_", None) else { return };
     assert!(said.contains("GUEST-ENDED 0") && said.contains("test result: ok. 5 passed"), "{said}");
     said.lines().filter(|l| l.starts_with("MEASURED")).for_each(|line| println!("{line}"));
+}
+
+/// Where the runtime and the networks are installed; the guest may only read it.
+fn data_dir() -> PathBuf {
+    facetrackd::provision::data_dir().unwrap()
+}
+
+/// The project's demo clip as bare Motion-JPEG: 640x480 at 30 frames a second.
+fn demo_film() -> Option<Vec<u8>> {
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/demo.avi");
+    let Ok(file) = fs::File::open(&clip) else {
+        eprintln!("SKIPPED: there is no {}", clip.display());
+        return None;
+    };
+    let mut reader = AviReader::new(std::io::BufReader::new(file)).unwrap();
+    let (mut film, mut jpeg) = (Vec::new(), Vec::new());
+    while reader.next_frame(&mut jpeg).unwrap() {
+        film.extend_from_slice(&jpeg);
+    }
+    Some(film)
+}
+
+#[test]
+fn a_face_reaches_a_receiver_through_unplug_and_replug() {
+    let Some(film) = demo_film() else { return };
+    if Command::new("oscdump").arg("-h").output().is_err() {
+        eprintln!("SKIPPED: this test needs oscdump (apt install liblo-tools)");
+        return;
+    }
+    facetrackd::provision::ensure(&|_| {}).unwrap();
+    let Some(said) = boot("whole_program", Some(film)) else { return };
+    assert!(said.contains("GUEST-ENDED 0") && said.contains("test result: ok. 1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "runs in the guest"]
+fn whole_program() {
+    const FACES: &str = "MJPG 640x480 30 MJPG_FILE";
+    let camera = UsbCamera::plug(0, &[FACES]);
+    let osc = "/run/osc";
+    let mut receiver =
+        Command::new("oscdump").args(["-L", "39539"]).stdout(fs::File::create(osc).unwrap()).spawn().unwrap();
+    let mut tracker = Command::new(env!("CARGO_BIN_EXE_facetrackd"))
+        .args(["--camera", "0", "--vmc", "127.0.0.1:39539"])
+        .spawn()
+        .unwrap();
+    // The last word on tracking, and how often a tracked face's jaw was sent.
+    let tracked = || {
+        let log = fs::read_to_string(osc).unwrap_or_default();
+        let last = log.lines().rev().find_map(|l| l.split_once("/VMC/Ext/OK "));
+        // After the types of the arguments the first of them.
+        last.is_some_and(|(_, arguments)| arguments.split_ascii_whitespace().nth(1) == Some("1"))
+    };
+    let jaws = || fs::read_to_string(osc).unwrap_or_default().matches("JawOpen").count();
+    ask_until(|| tracked() && jaws() > 10);
+    camera.unplug();
+    ask_until(|| !tracked());
+    let before = jaws();
+    let camera = UsbCamera::plug(0, &[FACES]);
+    ask_until(|| tracked() && jaws() > before + 10);
+    let id = tracker.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(tracker.wait().unwrap().success());
+    ask_until(|| !tracked());
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
+    camera.unplug();
 }
 
 /// A USB camera, plugged in while this lives.
@@ -104,10 +175,9 @@ impl UsbCamera {
         Self { process, log }
     }
 
-    fn unplug(mut self) {
+    fn unplug(self) {
         let nodes = video_nodes();
-        self.signal("-TERM");
-        self.process.wait().unwrap();
+        drop(self);
         ask_until(|| video_nodes() + 2 <= nodes);
     }
 
@@ -121,6 +191,13 @@ impl UsbCamera {
         let log = fs::read_to_string(&self.log).unwrap();
         let number = |line: &str, at| line.split(' ').nth(at).unwrap().parse::<f64>().unwrap();
         log.lines().map(|l| (number(l, 1) as u64, number(l, 2))).collect()
+    }
+}
+
+impl Drop for UsbCamera {
+    fn drop(&mut self) {
+        self.signal("-TERM");
+        self.process.wait().unwrap();
     }
 }
 

@@ -3,10 +3,11 @@
 use facetrackd::capture::avi::{AviInfo, AviReader, AviWriter};
 use facetrackd::capture::{CaptureConfig, CaptureError, Next, Source, SourceSpec};
 use facetrackd::frame::{ColorSpace, Frame, PixelFormat};
-use std::io::Cursor;
+use std::io::{Cursor, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A JPEG of one grey level.
@@ -334,6 +335,88 @@ fn a_missing_ffmpeg_is_named_with_the_remedy() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("apt install ffmpeg"), "{said}");
+}
+
+/// Runs the test of this name in a process of its own, fed with `input`; what it said.
+fn in_child(test: &str, input: &[u8]) -> String {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env("FACETRACKD_TEST_CHILD", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn standard_input_is_raw_frames_or_motion_jpeg() {
+    if std::env::var_os("FACETRACKD_TEST_CHILD").is_some() {
+        let source = Source::open(&SourceSpec::Stdin, &CaptureConfig::default(), false).unwrap();
+        let (frames, error) = play(source);
+        let levels: Vec<_> = frames.iter().map(|f| (f.width, f.data[0], f.stream_time.as_nanos())).collect();
+        println!("{levels:?} {}", error.map_or(String::new(), |e| e.to_string()));
+        return;
+    }
+    let said = |input: &[u8]| in_child("standard_input_is_raw_frames_or_motion_jpeg", input);
+    let mut raw = b"YUV4MPEG2 W4 H2 F10:1 C420jpeg\n".to_vec();
+    for level in [7, 9] {
+        raw.extend_from_slice(b"FRAME\n");
+        raw.extend([level; 12]);
+    }
+    let got = said(&raw);
+    assert!(got.contains("[(4, 7, 0), (4, 9, 100000000)] \n"), "{got}");
+    let film = [grey_jpeg(16, 16, 100), grey_jpeg(16, 16, 200)].concat();
+    let got = said(&film);
+    assert!(got.contains("[(16, 100, 0), (16, 200, 33333333)] \n"), "{got}");
+    let got = said(&raw[..raw.len() - 1]);
+    assert!(got.contains("broken at frame 1: it ends inside a frame"), "{got}");
+    let got = said(b"hello there, tracker");
+    assert!(got.contains("neither YUV4MPEG2 nor Motion-JPEG") && got.contains("hello there"), "{got}");
+    assert!(said(b"").contains("nothing at all"));
+}
+
+/// A phone that serves Motion-JPEG over HTTP and hangs up after 30 pictures, `connections` times.
+fn serve_motion_jpeg(connections: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/video", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(connections) {
+            let mut stream = stream.unwrap();
+            stream.read(&mut [0; 4096]).unwrap();
+            let head = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=edge\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            for n in 0..30 {
+                let jpeg = grey_jpeg(64, 48, n * 8);
+                let part =
+                    format!("--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+                stream.write_all(&[part.as_bytes(), &jpeg, b"\r\n"].concat()).unwrap();
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_phone_that_hangs_up_is_called_again() {
+    if !ffmpeg(&["-version"]) {
+        return;
+    }
+    let spec = SourceSpec::from_source_arg(&serve_motion_jpeg(2));
+    let mut source = Source::open(&spec, &CaptureConfig::default(), false).unwrap();
+    assert!(source.is_live());
+    let (mut frames, start) = (Vec::new(), Instant::now());
+    while frames.iter().filter(|f: &&Frame| f.starts_sequence).count() < 2 {
+        let mut frame = Frame::default();
+        match source.next(&mut frame).unwrap() {
+            Next::Frame => frames.push(frame),
+            Next::Waiting => assert!(start.elapsed() < Duration::from_secs(60), "it was never called again"),
+            Next::End => panic!("a live stream does not end"),
+        }
+    }
+    assert!(frames.len() > 20);
+    assert!(frames.is_sorted_by(|a, b| a.stream_time <= b.stream_time && a.index < b.index));
 }
 
 /// A grey PNG.

@@ -41,6 +41,25 @@ impl Stage {
         result
     }
 
+    /// Runs `work` once and counts it with the wall time that it tells itself; `false` where it tells none, which is
+    /// counted as CPU time of the next.
+    #[allow(dead_code, reason = "not every bench has a clock of its own")]
+    pub fn measure_from(&mut self, work: impl FnOnce() -> Option<Duration>) -> bool {
+        self.wall.reserve(1);
+        let (allocations, cpu) = (thread_allocations().unwrap_or(0), thread_cpu());
+        let wall = work();
+        self.cpu += thread_cpu() - cpu;
+        self.allocations += thread_allocations().unwrap_or(0) - allocations;
+        self.wall.extend(wall);
+        wall.is_some()
+    }
+
+    /// Forgets everything measured so far.
+    #[allow(dead_code, reason = "not every bench warms up")]
+    pub fn clear(&mut self) {
+        (self.wall, self.cpu, self.allocations) = (Vec::new(), Duration::ZERO, 0);
+    }
+
     /// Prints one line: quantiles in microseconds, CPU time and allocations for each run.
     pub fn print(&mut self) {
         self.wall.sort();

@@ -1,4 +1,5 @@
 //! What the test cameras show, and how tests wait for it.
+#![allow(dead_code, reason = "tests and benches use different parts")]
 
 use facetrackd::capture::{CaptureConfig, CaptureError, Next, Source, SourceSpec};
 use facetrackd::frame::Frame;

@@ -92,8 +92,8 @@ static void build_descriptor(void) {
   for (int i = 0; i < format_count; i++) counts[formats[i].is_jpeg]++;
   int kinds = (counts[0] > 0) + (counts[1] > 0);
   PUT(9, 2, LE16(0), 2, 1, 0, 0x80, 250);                                  /* configuration; length below */
-  PUT(8, 11, 0, 2, 0x0e, 3, 0, 2);                                         /* both interfaces are one function */
-  PUT(9, 4, 0, 0, 0, 0x0e, 1, 0, 2);                                       /* VideoControl */
+  PUT(8, 11, 0, 2, 0x0e, 3, 0, 0);                                         /* both interfaces are one function */
+  PUT(9, 4, 0, 0, 0, 0x0e, 1, 0, 0);                                       /* VideoControl */
   PUT(13, 0x24, 1, LE16(0x0110), LE16(13 + 18 + 12 + 9), LE32(48000000), 1, 1);
   PUT(18, 0x24, 2, 1, LE16(0x0201), 0, 0, LE16(0), LE16(0), LE16(0), 3, 0, 0, 0); /* camera terminal */
   PUT(12, 0x24, 5, 2, 1, LE16(0), 2, 3, 0, 0, 0);                          /* unit with brightness and contrast */

@@ -3,6 +3,8 @@
 
 #[path = "vcam/frames.rs"]
 mod frames;
+#[path = "vcam/soak.rs"]
+mod soak;
 mod vcam;
 
 use facetrackd::capture::{CaptureConfig, CaptureError, JpegDecoder, Next, Rotation, list_cameras};
@@ -343,42 +345,4 @@ fn a_camera_on_its_side_is_turned_upright() {
         let source = yuyv(frame.index as usize % FRAMES);
         assert_eq!(frame.data[HEIGHT - 1], source[0], "the top left corner goes to the top right");
     });
-}
-
-/// Plugs out and in `rounds` times; what the process holds must be the same at the end as after the first rounds.
-fn replug(vcam: &Vcam, rounds: usize) {
-    let lines = yuyv_camera(vcam, 240, "");
-    vcam.plug(0, &lines);
-    vcam.name_by_id("usb-fake-video-index0", 0);
-    let mut source = open("0", &config()).unwrap();
-    let mut settled = resources();
-    for round in 0..rounds {
-        let number = round as u32 % 3;
-        next_frame(&mut source);
-        if round == rounds / 10 {
-            settled = resources();
-        }
-        vcam.unplug(number);
-        vcam.plug((number + 1) % 3, &lines);
-        vcam.name_by_id("usb-fake-video-index0", (number + 1) % 3);
-        ask_until(|| {
-            let mut frame = Frame::default();
-            source.next(&mut frame).unwrap() == Next::Frame && frame.starts_sequence
-        });
-    }
-    let end = resources();
-    println!("MEASURED {rounds} rounds: descriptors, threads, KiB {settled:?} -> {end:?}");
-    assert_eq!((settled.0, settled.1), (end.0, end.1), "descriptors and threads");
-    assert!(end.2 < settled.2 + 4096, "memory grew from {} to {} KiB", settled.2, end.2);
-}
-
-#[test]
-fn replugging_leaks_nothing() {
-    inside("replugging_leaks_nothing", |vcam| replug(vcam, 12));
-}
-
-#[test]
-#[ignore = "takes minutes: cargo test --test camera -- --ignored a_thousand"]
-fn a_thousand_replugs_leak_nothing() {
-    inside("a_thousand_replugs_leak_nothing", |vcam| replug(vcam, 1000));
 }

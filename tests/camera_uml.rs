@@ -110,7 +110,7 @@ fn a_face_reaches_a_receiver_through_unplug_and_replug() {
         eprintln!("SKIPPED: this test needs oscdump (apt install liblo-tools)");
         return;
     }
-    facetrackd::provision::ensure(&|_| {}).unwrap();
+    facetrackd::provision::ensure(&facetrackd::provision::Bars::default()).unwrap();
     let Some(said) = boot("whole_program", Some(film)) else { return };
     assert!(said.contains("GUEST-ENDED 0") && said.contains("test result: ok. 1 passed"), "{said}");
 }

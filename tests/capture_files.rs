@@ -75,7 +75,12 @@ fn error_of(path: &Path) -> String {
 
 /// Runs ffmpeg; `false`, loudly, where there is none.
 fn ffmpeg(args: &[&str]) -> bool {
-    match Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-y"]).args(args).status() {
+    match Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-y"])
+        .args(args)
+        .stdout(Stdio::null())
+        .status()
+    {
         Ok(status) => {
             assert!(status.success(), "ffmpeg {args:?}");
             true

@@ -158,21 +158,22 @@ static int is_nth(__u32 sequence, int every) { return every && sequence % every 
 static void deliver(struct camera *c, __u32 sequence, int frame) {
   int index = c->queued[0];
   struct v4l2_buffer *b = &c->buffers[index].v4l2;
-  struct timespec now;
+  struct timespec now, stamp;
   memmove(c->queued, c->queued + 1, --c->queued_count * sizeof *c->queued);
   size_t start = c->offsets[frame], size = c->offsets[frame + 1] - start;
   if (size > c->slot) size = c->slot;
   if (is_nth(sequence, c->config.short_every)) size /= 2;
   if (pwrite(c->memory, c->data + start, size, (off_t)(index * c->slot)) != (ssize_t)size) abort();
-  clock_gettime(c->config.realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(CLOCK_REALTIME, &stamp);
+  if (!c->config.realtime) stamp = now;
   b->bytesused = size;
   b->sequence = sequence;
   b->field = V4L2_FIELD_NONE;
-  b->timestamp.tv_sec = now.tv_sec;
-  b->timestamp.tv_usec = now.tv_nsec / 1000;
+  b->timestamp.tv_sec = stamp.tv_sec;
+  b->timestamp.tv_usec = stamp.tv_nsec / 1000;
   b->flags &= ~V4L2_BUF_FLAG_ERROR;
   if (is_nth(sequence, c->config.error_every)) b->flags |= V4L2_BUF_FLAG_ERROR;
-  clock_gettime(CLOCK_MONOTONIC, &now);
   vcam_say("frame %u %d %lld", sequence, frame, now.tv_sec * 1000000000LL + now.tv_nsec / 1000 * 1000);
   c->buffers[index].state = DONE;
   c->done[c->done_count++] = index;

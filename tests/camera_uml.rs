@@ -131,8 +131,8 @@ fn whole_program() {
     let tracked = || {
         let log = fs::read_to_string(osc).unwrap_or_default();
         let last = log.lines().rev().find_map(|l| l.split_once("/VMC/Ext/OK "));
-        // After the types of the arguments the first of them.
-        last.is_some_and(|(_, arguments)| arguments.split_ascii_whitespace().nth(1) == Some("1"))
+        // The fourth of its numbers (loaded, calibration, its mode) is tracking.
+        last.is_some_and(|(_, arguments)| arguments.split_ascii_whitespace().last() == Some("1"))
     };
     let jaws = || fs::read_to_string(osc).unwrap_or_default().matches("JawOpen").count();
     ask_until(|| tracked() && jaws() > 10);

@@ -13,6 +13,7 @@ use facetrackd::capture::{CaptureConfig, JpegDecoder, Next, Source, list_cameras
 use facetrackd::frame::{Frame, PixelFormat};
 use frames::{FRAMES, HEIGHT, WIDTH, ask_until, jpeg, next_frame, next_frames, open, resources, yuyv};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -95,7 +96,7 @@ fn demo_film() -> Option<Vec<u8>> {
         eprintln!("SKIPPED: there is no {}", clip.display());
         return None;
     };
-    let mut reader = AviReader::new(std::io::BufReader::new(file)).unwrap();
+    let mut reader = AviReader::new(BufReader::new(file)).unwrap();
     let (mut film, mut jpeg) = (Vec::new(), Vec::new());
     while reader.next_frame(&mut jpeg).unwrap() {
         film.extend_from_slice(&jpeg);
@@ -120,31 +121,33 @@ fn a_face_reaches_a_receiver_through_unplug_and_replug() {
 fn whole_program() {
     const FACES: &str = "MJPG 640x480 30 MJPG_FILE";
     let camera = UsbCamera::plug(0, &[FACES]);
-    let osc = "/run/osc";
-    let mut receiver =
-        Command::new("oscdump").args(["-L", "39539"]).stdout(fs::File::create(osc).unwrap()).spawn().unwrap();
+    let mut receiver = Command::new("oscdump").args(["-L", "39539"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut heard = BufReader::new(receiver.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut tracker = Command::new(env!("CARGO_BIN_EXE_facetrackd"))
         .args(["--camera", "0", "--vmc", "127.0.0.1:39539"])
         .spawn()
         .unwrap();
-    // The last word on tracking, and how often a tracked face's jaw was sent.
-    let tracked = || {
-        let log = fs::read_to_string(osc).unwrap_or_default();
-        let last = log.lines().rev().find_map(|l| l.split_once("/VMC/Ext/OK "));
-        // The fourth of its numbers (loaded, calibration, its mode) is tracking.
-        last.is_some_and(|(_, arguments)| arguments.split_ascii_whitespace().last() == Some("1"))
+    // Listens until a face is tracked (or none is) and the jaw was sent `jaws` times since.
+    let mut listen_until = |wanted: &str, jaws: usize| {
+        let (mut tracked, mut seen) = (false, 0);
+        while !(tracked && seen >= jaws) {
+            let line = heard.next().expect("the receiver ended");
+            if let Some((_, state)) = line.split_once("/VMC/Ext/OK ") {
+                // The fourth of its numbers (loaded, calibration, its mode) is tracking.
+                tracked = state.split_ascii_whitespace().last() == Some(wanted);
+            }
+            seen += usize::from(tracked && line.contains("JawOpen"));
+        }
     };
-    let jaws = || fs::read_to_string(osc).unwrap_or_default().matches("JawOpen").count();
-    ask_until(|| tracked() && jaws() > 10);
+    listen_until("1", 5);
     camera.unplug();
-    ask_until(|| !tracked());
-    let before = jaws();
+    listen_until("0", 0);
     let camera = UsbCamera::plug(0, &[FACES]);
-    ask_until(|| tracked() && jaws() > before + 10);
+    listen_until("1", 5);
     let id = tracker.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(tracker.wait().unwrap().success());
-    ask_until(|| !tracked());
+    listen_until("0", 0);
     receiver.kill().unwrap();
     receiver.wait().unwrap();
     camera.unplug();

@@ -8,7 +8,7 @@ use crate::pipeline::{Options, Pipeline};
 use crate::provision::InstalledPack;
 use crossbeam_channel::{Receiver, select, tick};
 use crossbeam_queue::ArrayQueue;
-use glam::Vec2;
+use glam::{DVec2, Vec2};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -24,6 +24,8 @@ use std::time::Duration;
 const CLIP: &[u8] = include_bytes!("../../assets/demo/demo.avi");
 /// How often the picture is redrawn.
 const REDRAW: Duration = Duration::from_millis(33);
+/// Share of the image's height that is drawn: heads do not come near its edges.
+const SHOWN_HEIGHT: f64 = 0.8;
 /// How often the plain demo prints.
 const PLAIN: Duration = Duration::from_secs(1);
 
@@ -62,7 +64,6 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let options =
         Options { source: SourceSpec::Memory(CLIP), sequence: true, realtime: true, repeat, raw: false };
-    // The clip was rendered with this field of view; see its card.
     let latest = Arc::new(ArrayQueue::new(1));
     let feed = Arc::clone(&latest);
     // A copy a frame: the demo is looked at, not measured.
@@ -228,10 +229,12 @@ impl Board {
 
 /// The 68 landmarks as contours.
 fn draw_face(frame: &mut Frame<'_>, area: Rect, size: Vec2, face: Option<&Face>) {
+    let window = window(area, size);
+    let middle = size.as_dvec2() * 0.5;
     let canvas = Canvas::default()
         .block(Block::bordered().title(" landmarks "))
-        .x_bounds([0.0, f64::from(size.x)])
-        .y_bounds([0.0, f64::from(size.y)])
+        .x_bounds([middle.x - window.x, middle.x + window.x])
+        .y_bounds([middle.y - window.y, middle.y + window.y])
         .paint(|ctx| {
             let Some(face) = face else { return };
             let points = ibug68(&face.landmarks);
@@ -245,6 +248,14 @@ fn draw_face(frame: &mut Frame<'_>, area: Rect, size: Vec2, face: Option<&Face>)
             }
         });
     frame.render_widget(canvas, area);
+}
+
+/// Half of the part of the image that is drawn: its middle, as high as [`SHOWN_HEIGHT`] says, and as wide as the area
+/// makes it if a dot is to be square. A character holds 2 x 4 dots.
+fn window(area: Rect, size: Vec2) -> DVec2 {
+    let dots = DVec2::new(f64::from(area.width.max(3) - 2) * 2.0, f64::from(area.height.max(3) - 2) * 4.0);
+    let height = f64::from(size.y) * SHOWN_HEIGHT * 0.5;
+    DVec2::new(height * dots.x / dots.y, height)
 }
 
 /// The 52 coefficients as bars, in as many columns as the height asks for.

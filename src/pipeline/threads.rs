@@ -182,7 +182,8 @@ impl SinkThread {
                     self.sinks.remove(i);
                     if self.sinks.is_empty() {
                         self.failure = Some(error);
-                    } else {
+                    } else if !matches!(error, SinkError::PipeClosed { .. }) {
+                        // A reader that has seen enough is no fault.
                         tracing::error!("an output is closed, the others go on: {error}");
                         self.lost += 1;
                     }

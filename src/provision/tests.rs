@@ -246,3 +246,25 @@ fn a_file_that_is_not_the_pinned_one_is_refused_with_its_whole_pack() {
     assert_eq!(bench.states(), [State::Missing; 2]);
     assert_eq!(bench.remains(), [""; 0]);
 }
+
+#[test]
+fn manifests_name_the_package_that_is_fetched() {
+    for manifest in crate::provision::Manifest::all() {
+        assert_eq!(manifest.source.package, package::MEDIAPIPE.requirement(), "{}", manifest.name);
+        assert_eq!(manifest.licence, package::MEDIAPIPE.licence, "{}", manifest.name);
+    }
+}
+
+#[test]
+fn a_report_of_an_empty_data_directory_lists_every_file_as_missing_and_is_not_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store { data: folder.path().into(), pip: Pip::default() };
+    let report = crate::provision::Report::of(&store, true);
+    assert!(!report.is_whole());
+    let printed = report.to_string();
+    for file in report.packs.iter().flat_map(|p| &p.files) {
+        assert_eq!((file.state, file.bytes), (State::Missing, None));
+        assert!(printed.contains(&file.name), "{printed}");
+    }
+    assert!(printed.contains("Apache-2.0") && printed.contains("missing"), "{printed}");
+}

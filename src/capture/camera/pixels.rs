@@ -82,7 +82,8 @@ pub(super) fn unpack(
                 frame.data.extend_from_slice(&bytes[at + y * stride..at + y * stride + row]);
             }
         }
-        at += stride * count;
+        // The last plane may end without its padding, and formats of fewer planes list empty ones after it.
+        at = (at + stride * count).min(bytes.len());
     }
     if &layout.format.0 == b"UYVY" {
         frame.data.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));

@@ -288,12 +288,11 @@ impl Sink {
     /// Tells the receiver that nothing more comes. Call once, before dropping.
     ///
     /// # Errors
-    /// The last bytes could not be written.
+    /// None so far: files have every line as soon as it is sent, and a receiver that is gone is no error.
     pub fn close(&mut self, now: MonoTime) -> Result<(), SinkError> {
         match self {
             Self::Stream(sink) => sink.close(now),
-            Self::Jsonl(sink) => sink.close()?,
-            Self::Csv(sink) => sink.close()?,
+            Self::Jsonl(_) | Self::Csv(_) => {}
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.close(now),
         }

@@ -1,4 +1,5 @@
-//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`.
+//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`; and our own Godot client
+//! in Godot's server build.
 //!
 //! Python packages go to a virtual environment under the target folder. What cannot be installed is skipped, loudly.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
@@ -205,4 +206,56 @@ fn oscdump_prints_52_blends() {
     let first_sample = dump.split_inclusive(|l| l.contains("/VMC/Ext/Blend/Apply")).next().unwrap();
     assert_eq!(first_sample.iter().filter(|l| l.contains("/VMC/Ext/Blend/Val sf")).count(), 52, "{dump:#?}");
     assert!(first_sample.iter().any(|l| l.contains("\"EyeBlinkLeft\" 0.750000")));
+}
+
+#[test]
+fn the_godot_client_turns_a_head_and_hears_52_blend_shapes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // A port that was free a moment ago; Godot 3 cannot say which one it took.
+    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let started = Command::new("godot3-server")
+        .arg("--script")
+        .arg(root.join("tests/receivers/godot_main.gd"))
+        .env("FACETRACKD_RECEIVER", root.join("clients/godot/addons/facetrackd/receiver.gd"))
+        .env("FACETRACKD_PORT", address.port().to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => return eprintln!("SKIPPED: no Godot ({error}); install godot3-server"),
+    };
+    let (said, heard) = channel();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reader = std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
+    let config = VmcConfig { address: address.to_string(), ..VmcConfig::default() };
+    let mut sink = Sink::open(&OutputConfig::Vmc(config)).unwrap();
+    let (mut text, mut now) = (String::new(), 0);
+    // It quits after three frames, and does not say when it listens.
+    loop {
+        match heard.recv_timeout(Duration::from_millis(50)) {
+            Ok(line) => text = text + &line + "\n",
+            Err(RecvTimeoutError::Timeout) => {
+                now += 1;
+                sink.send(&subject(), MonoTime::from_secs_f64(f64::from(now))).unwrap();
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    child.wait().unwrap();
+    reader.join().unwrap().unwrap();
+    let said: Vec<Vec<&str>> = text.lines().map(|l| l.split(' ').collect()).collect();
+    assert!(said.iter().any(|l| l[..] == ["tracking", "True"]), "{text}");
+    let blends: std::collections::BTreeSet<_> =
+        said.iter().filter(|l| l[0] == "blend").map(|l| l[1]).collect();
+    assert_eq!(blends.len(), 52, "{text}");
+    let three = |name: &str| -> Vec3 {
+        let line = said.iter().rfind(|l| l[0] == name).unwrap();
+        Vec3::from_slice(&line[1..].iter().map(|v| v.parse().unwrap()).collect::<Vec<f32>>())
+    };
+    // Godot's x is to the avatar's left: as head space has it.
+    let wanted = Angles { yaw_rad: 0.5, pitch_rad: -0.25, roll_rad: 0.125 };
+    let turn = facetrackd::geom::NEUTRAL_ROTATION * wanted.to_rotation();
+    assert!(three("nose").distance(turn.z_axis) < 1e-3, "{text}");
+    assert!(three("left_ear").distance(turn.x_axis) < 1e-3, "{text}");
 }

@@ -110,17 +110,6 @@ impl CsvSink {
         written.map_err(|e| self.failed(e))
     }
 
-    /// Hands everything to the disk.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn close(&mut self) -> Result<(), SinkError> {
-        match self.file.metadata() {
-            Ok(m) if m.is_file() => self.file.sync_data().map_err(|e| self.failed(e)),
-            _ => Ok(()),
-        }
-    }
-
     fn failed(&self, source: io::Error) -> SinkError {
         SinkError::from_write(self.path.clone(), source)
     }
@@ -150,7 +139,6 @@ mod tests {
         let sample = FaceSample { stream_time, ..sample_of([subject]) };
         sink.send(&sample, MonoTime::default()).unwrap();
         sink.send(&FaceSample::default(), MonoTime::default()).unwrap();
-        sink.close().unwrap();
 
         let text = std::fs::read_to_string(path).unwrap();
         let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();

@@ -106,20 +106,6 @@ impl JsonlSink {
         Ok(())
     }
 
-    /// Hands everything to the disk.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn close(&mut self) -> Result<(), SinkError> {
-        match &mut self.target {
-            // Pipes and devices cannot be synchronised, and need not be.
-            Target::File(file) if file.metadata().is_ok_and(|m| m.is_file()) => {
-                file.sync_data().map_err(|e| self.failed(e))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn failed(&self, source: io::Error) -> SinkError {
         SinkError::from_write(self.path.clone(), source)
     }
@@ -261,7 +247,6 @@ mod tests {
         for sample in samples {
             sink.send(sample).unwrap();
         }
-        sink.close().unwrap();
         let bytes = std::fs::read(path).unwrap();
         let parsed =
             bytes.split_inclusive(|b| *b == b'\n').map(|l| serde_json::from_slice(l).unwrap()).collect();

@@ -20,6 +20,7 @@ class Augment:
         self.neutral = np.ascontiguousarray(faces.neutral[:, INPUT_LANDMARKS])
         self.coefficients, self.turn_deg, self.head = faces.coefficients, faces.turn_deg, faces.head
         self.heads = heads[np.isfinite(faces.neutral[heads]).all((1, 2))]
+        self.noise = Noise()
         self.donors = np.flatnonzero(np.isin(faces.head, self.heads))
 
     def __call__(self, rows, rng):
@@ -36,11 +37,10 @@ class Augment:
         x = neutral + movement
         neutral += movement * taught
         x, neutral = misaligned(x, 2.0, rng), misaligned(neutral, 1.0, rng)
-        x, neutral = noise(x, 0.005, rng), noise(neutral, 0.002, rng)
+        x, neutral = self.noise(x, 0.005, rng), self.noise(neutral, 0.002, rng)
         flip = rng.random(n) < 0.5
         x[flip], neutral[flip] = x[flip][:, INPUT_MIRROR] * FLIP, neutral[flip][:, INPUT_MIRROR] * FLIP
         truth[flip] = truth[flip][:, MIRROR]
-        known &= rng.random(n) < 0.5
         neutral[~known] = 0
         return x, neutral, known.astype(np.float32)[:, None], truth
 
@@ -72,9 +72,20 @@ def misaligned(x, degrees, rng):
     return x @ (turn.transpose(0, 2, 1) * stretch).astype(np.float32)
 
 
-def noise(x, spread, rng):
-    """Jitter of the landmark network: each point by itself, depth more than the rest, and all a little."""
-    level = (spread * rng.uniform(0, 1.5, (len(x), 1, 1))).astype(np.float32)
-    own = rng.standard_normal(x.shape, np.float32) * np.array([1, 1, 2], np.float32)
-    common = rng.standard_normal((len(x), 1, 3), np.float32) * np.array([0.5, 0.5, 1], np.float32)
-    return x + level * (own + common)
+class Noise:
+    """Jitter of the landmark network: each point by itself, depth more than the rest, and all a little.
+
+    Drawn from a pool, since drawing normal numbers anew for every batch would take most of the training's time.
+    """
+
+    POOL = 1 << 20
+
+    def __init__(self, seed=0):
+        self.pool = np.random.default_rng(seed).standard_normal(self.POOL, np.float32)
+
+    def __call__(self, x, spread, rng):
+        level = (spread * rng.uniform(0, 1.5, (len(x), 1, 1))).astype(np.float32)
+        starts = rng.integers(0, self.POOL - x[0].size, len(x))
+        own = np.stack([self.pool[s : s + x[0].size] for s in starts]).reshape(x.shape)
+        common = rng.standard_normal((len(x), 1, 3), np.float32) * np.array([0.5, 0.5, 1], np.float32)
+        return x + level * (own * np.array([1, 1, 2], np.float32) + common)

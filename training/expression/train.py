@@ -47,8 +47,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", type=Path, help="folder of shards from make_data.py")
     p.add_argument("run", type=Path, help="folder for checkpoint, curves and model")
-    p.add_argument("--epochs", type=int, default=400)
-    p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--epochs", type=int, default=180)
+    p.add_argument("--start", type=Path, help="model.pt to start from, with a new schedule")
+    p.add_argument("--stop-after", type=int, help="stop early, after this epoch; a later run goes on from there")
+    p.add_argument("--batch", type=int, default=96)
     p.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     p.add_argument("--decay", type=float, default=0.02, help="weight decay")
     p.add_argument("--held-out", type=float, default=0.12, help="share of heads kept for validation")
@@ -66,13 +68,15 @@ def main():
     model = ExpressionNet()
     known = np.isfinite(train.neutral[train.head]).all((1, 2))
     model.normalise(train.aligned[known], train.neutral[train.head[known]])
+    if a.start:
+        model.load_state_dict(torch.load(a.start)["model"])
     optimiser = torch.optim.AdamW(model.parameters(), lr=a.rate, weight_decay=a.decay)
     steps = a.epochs * (len(train.head) // a.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, a.rate, total_steps=steps + 1, pct_start=0.1)
     augment = Augment(train, train_heads)
     first, best = resume(a.run, model, optimiser, schedule)
 
-    for epoch in range(first, a.epochs):
+    for epoch in range(first, min(a.epochs, a.stop_after or a.epochs)):
         rng = np.random.default_rng([a.seed, 2, epoch])
         trained = train_epoch(model, optimiser, schedule, augment, rng, a.batch)
         if epoch % 5 != 4 and epoch + 1 != a.epochs:
@@ -109,6 +113,9 @@ def train_epoch(model, optimiser, schedule, augment, rng, batch):
     batches = len(order) // batch
     for k in range(batches):
         x, neutral, known, truth = (torch.from_numpy(v) for v in augment(order[k * batch : (k + 1) * batch], rng))
+        # Each face twice: with its neutral, and as if that were not known.
+        x, neutral, truth = (torch.cat([v, v]) for v in (x, neutral, truth))
+        known = torch.cat([known, torch.zeros_like(known)])
         loss = loss_of(squash(model.half(x, neutral, known)), truth, w)
         optimiser.zero_grad()
         loss.backward()

@@ -77,8 +77,9 @@ mod tests {
     use proptest::prelude::*;
     use serde::Deserialize;
     use sha2::{Digest, Sha256};
+    use std::fmt::Write;
 
-    /// Written by `training/expression/export.py`: what the PyTorch model says of two rendered faces, and for each
+    /// Written by `training/expression/export.py`: what the trained model says of two rendered faces, and for each
     /// landmark its partner on the other side of the face.
     #[derive(Deserialize)]
     struct Fixture {
@@ -156,8 +157,11 @@ mod tests {
     #[test]
     fn the_weights_are_those_of_the_manifest() {
         let manifest: toml::Table = toml::from_str(include_str!("../../models/expression.toml")).unwrap();
-        let digest: String = Sha256::digest(ONNX).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(manifest["sha256"].as_str(), Some(&*digest));
+        let mut digest = String::new();
+        for byte in Sha256::digest(ONNX) {
+            write!(digest, "{byte:02x}").unwrap();
+        }
+        assert_eq!(manifest["sha256"].as_str(), Some(digest.as_str()));
         assert_eq!(manifest["bytes"].as_integer(), Some(ONNX.len() as i64));
     }
 

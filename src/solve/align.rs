@@ -27,6 +27,7 @@ impl Default for AlignedLandmarks {
 /// Places: median over the calm faces of 50 rendered heads. Weights: 1 over the standard deviation between the frames
 /// of one head under all expressions and turns up to 40 degrees, largest set to 1. `training/expression/align.py`
 /// reads this table.
+#[expect(clippy::approx_constant, reason = "measured places; that two of them are near 1/π means nothing")]
 #[rustfmt::skip]
 const STABLE: [(u16, f64, [f64; 3]); 48] = [
     (6, 1.00, [0.000, -0.024, 0.294]),
@@ -149,17 +150,14 @@ impl Similarity {
 /// largest eigenvalue is its quaternion.
 fn best_rotation(covariance: &DMat3) -> DMat3 {
     let s = |row: usize, col: usize| covariance.col(row)[col];
+    let (yz, zx, xy) = (s(1, 2) - s(2, 1), s(2, 0) - s(0, 2), s(0, 1) - s(1, 0));
+    let (both_xy, both_zx, both_yz) = (s(0, 1) + s(1, 0), s(2, 0) + s(0, 2), s(1, 2) + s(2, 1));
     let mut m = [
-        [s(0, 0) + s(1, 1) + s(2, 2), s(1, 2) - s(2, 1), s(2, 0) - s(0, 2), s(0, 1) - s(1, 0)],
-        [0.0, s(0, 0) - s(1, 1) - s(2, 2), s(0, 1) + s(1, 0), s(2, 0) + s(0, 2)],
-        [0.0, 0.0, s(1, 1) - s(0, 0) - s(2, 2), s(1, 2) + s(2, 1)],
-        [0.0, 0.0, 0.0, s(2, 2) - s(0, 0) - s(1, 1)],
+        [s(0, 0) + s(1, 1) + s(2, 2), yz, zx, xy],
+        [yz, s(0, 0) - s(1, 1) - s(2, 2), both_xy, both_zx],
+        [zx, both_xy, s(1, 1) - s(0, 0) - s(2, 2), both_yz],
+        [xy, both_zx, both_yz, s(2, 2) - s(0, 0) - s(1, 1)],
     ];
-    for row in 1..4 {
-        for col in 0..row {
-            m[row][col] = m[col][row];
-        }
-    }
     let vectors = jacobi(&mut m);
     let largest = (1..4).fold(0, |best, k| if m[k][k] > m[best][best] { k } else { best });
     let [w, x, y, z] = vectors.map(|row| row[largest]);
@@ -181,9 +179,9 @@ fn jacobi(m: &mut [[f64; 4]; 4]) -> [[f64; 4]; 4] {
             for row in m.iter_mut().chain(&mut v) {
                 (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
             }
-            for k in 0..4 {
-                (m[p][k], m[q][k]) = (cos * m[p][k] - sin * m[q][k], sin * m[p][k] + cos * m[q][k]);
-            }
+            let (row_p, row_q) = (m[p], m[q]);
+            m[p] = std::array::from_fn(|k| cos * row_p[k] - sin * row_q[k]);
+            m[q] = std::array::from_fn(|k| sin * row_p[k] + cos * row_q[k]);
         }
     }
     v

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from coefficients import INPUT_LANDMARKS, LANDMARK_MIRROR, MIRROR
+from coefficients import INPUT_LANDMARKS, LANDMARK_MIRROR, MIRROR, NAMES
 from torch import nn
 
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
@@ -12,7 +12,8 @@ class ExpressionNet(nn.Module):
     """Inputs `landmarks` (n, 478, 3), `neutral` (n, 478, 3), `neutral_known` (n, 1), 0 or 1; output (n, 52) in 0..1.
 
     It looks at the face and at its mirror image and takes the mean, so that mirrored faces give exactly mirrored
-    coefficients. Two thin projections (shape; movement away from the neutral) keep it small.
+    coefficients. Two thin projections (shape; movement away from the neutral) keep it small. Lids are seen well without
+    the neutral, and a neutral taken with wide eyes would read ordinary lids as half shut: eyeBlink is the mean of both.
     """
 
     def __init__(self, shape=104, movement=160, hidden=(224, 192)):
@@ -30,6 +31,8 @@ class ExpressionNet(nn.Module):
         self.register_buffer("inputs", torch.tensor(INPUT_LANDMARKS), persistent=False)
         self.register_buffer("mirror_inputs", torch.tensor(LANDMARK_MIRROR[INPUT_LANDMARKS]), persistent=False)
         self.register_buffer("mirror_outputs", torch.tensor(MIRROR), persistent=False)
+        blink = torch.tensor([0.5 if n.startswith("eyeBlink") else 0.0 for n in NAMES])
+        self.register_buffer("from_shape", blink, persistent=False)
         self.register_buffer("flip", FLIP.clone(), persistent=False)
 
     def normalise(self, faces, neutral):
@@ -50,12 +53,16 @@ class ExpressionNet(nn.Module):
         ]
         return self.head(torch.cat(features, 1))
 
-    def forward(self, landmarks, neutral, neutral_known):
+    def both_sides(self, landmarks, neutral, known):
         x, n = landmarks[:, self.inputs], neutral[:, self.inputs]
         mx, mn = landmarks[:, self.mirror_inputs] * self.flip, neutral[:, self.mirror_inputs] * self.flip
-        here = squash(self.half(x, n, neutral_known))
-        there = squash(self.half(mx, mn, neutral_known))
+        here, there = squash(self.half(x, n, known)), squash(self.half(mx, mn, known))
         return ((here + there[:, self.mirror_outputs]) / 2).clamp(0, 1)
+
+    def forward(self, landmarks, neutral, neutral_known):
+        relative = self.both_sides(landmarks, neutral, neutral_known)
+        alone = self.both_sides(landmarks, neutral, neutral_known * 0)
+        return relative * (1 - self.from_shape) + alone * self.from_shape
 
 
 def squash(raw):

@@ -263,13 +263,17 @@ impl Tracker {
     fn search(&mut self, frame: &Frame) -> Result<(), InferError> {
         let last = self.lost.last().map(|t| t.roi);
         self.plan.begin(frame, last);
+        // A still has no later look at which others are found.
+        let enough = if frame.starts_sequence { self.config.faces } else { 1 };
         while let Some(step) = self.plan.next_step() {
             self.detect(frame, &step)?;
             self.try_found(frame, step.weak)?;
-            if !self.tracks.is_empty() {
-                self.plan.reset();
+            if self.tracks.len() >= enough {
                 break;
             }
+        }
+        if !self.tracks.is_empty() {
+            self.plan.reset();
         }
         self.looked_at = Some(frame.stream_time);
         Ok(())

@@ -213,7 +213,10 @@ fn the_godot_client_turns_a_head_and_hears_52_blend_shapes() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // A port that was free a moment ago; Godot 3 cannot say which one it took.
     let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Godot writes its logs into the folder it is started in.
+    let folder = tempfile::tempdir().unwrap();
     let started = Command::new("godot3-server")
+        .current_dir(folder.path())
         .arg("--script")
         .arg(root.join("tests/receivers/godot_main.gd"))
         .env("FACETRACKD_RECEIVER", root.join("clients/godot/addons/facetrackd/receiver.gd"))

@@ -16,7 +16,7 @@ use facetrackd::infer::{ExpressionNet, Runtime, Tracker};
 use facetrackd::provision;
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{JsonlConfig, OutputConfig, ShmConfig, Sink, VmcConfig};
-use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look, gaze};
+use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look};
 use std::io::Cursor;
 use std::net::UdpSocket;
 
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 face.landmarks.copy_from_slice(&observation.landmarks[..]);
                 solve.measure(|| {
                     face.head = pose.solve(&face.landmarks, &intrinsics, frame.stream_time);
-                    face.gaze = gaze(&face.landmarks, &face.head, &intrinsics);
+                    face.gaze = pose.gaze();
                 });
                 express.measure(|| {
                     let aligned = align(&face.landmarks);

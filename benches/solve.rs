@@ -7,7 +7,7 @@ use facetrackd::clock::MonoTime;
 use facetrackd::face::{Face, FaceSample, Landmarks, Presence, TrackedFace};
 use facetrackd::filter::{Filter, FilterConfig};
 use facetrackd::geom::{Angles, Intrinsics, Rect};
-use facetrackd::solve::{HeadPoseSolver, PoseConfig, eye_look, gaze};
+use facetrackd::solve::{HeadPoseSolver, PoseConfig, eye_look};
 use glam::Vec3;
 
 const FRAMES: u32 = 3000;
@@ -49,7 +49,7 @@ fn main() {
     let mut sample = FaceSample::default();
     sample.faces.push(TrackedFace { presence: Presence::Tracked, face: Face::default() });
 
-    let names = ["head pose, first frame", "head pose, with identity", "gaze and eyeLook", "filter"];
+    let names = ["head pose, first frame", "head pose, identity, gaze", "eyeLook", "filter"];
     let [mut first, mut pose, mut eyes, mut smoothing] = names.map(Stage::new);
     for i in 0..FRAMES {
         let seen = landmarks(&head.points, i, &camera);
@@ -63,7 +63,7 @@ fn main() {
         }
         face.head = pose.measure(|| solver.solve(&seen, &camera, sample.stream_time));
         eyes.measure(|| {
-            face.gaze = gaze(&seen, &face.head, &camera);
+            face.gaze = solver.gaze();
             eye_look(&face.gaze, &face.head, &mut face.blendshapes);
         });
         smoothing.measure(|| filter.apply(&mut sample, &mut spare));

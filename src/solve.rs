@@ -15,7 +15,7 @@ mod synthetic;
 
 pub use align::{AlignedLandmarks, align};
 pub use calibration::Calibration;
-pub use gaze::{eye_look, gaze};
+pub use gaze::eye_look;
 pub use head_pose::HeadPoseSolver;
 
 use serde::{Deserialize, Deserializer, Serialize};

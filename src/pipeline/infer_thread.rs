@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Rect};
 use crate::infer::{ExpressionNet, InferError, Tracker};
-use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look, gaze};
+use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look};
 use crossbeam_channel::Receiver;
 use glam::{Vec2, Vec3Swizzles};
 use std::sync::Arc;
@@ -211,7 +211,7 @@ impl InferThread {
             face.landmarks.copy_from_slice(&landmarks[..]);
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
             face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
-            face.gaze = gaze(landmarks, &face.head, &intrinsics);
+            face.gaze = person.pose.gaze();
             let aligned = align(landmarks);
             let neutral = person.calibration.neutral();
             self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;

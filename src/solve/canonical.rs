@@ -48,8 +48,6 @@ pub(super) struct CanonicalHead {
     pub eyes: CanonicalEyes,
     /// Half of the 11.7 mm that a human iris is wide.
     pub iris_radius_mm: f32,
-    /// From an eye's centre of rotation to the plane of its iris.
-    pub rotation_to_iris_mm: f32,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +56,6 @@ struct File {
     modes: Vec<Vec<Vec3>>,
     eyes: CanonicalEyes,
     iris_radius_mm: f32,
-    rotation_to_iris_mm: f32,
 }
 
 /// `models/landmark_mobility.json`, made by `training/correspondence/mobility.py`.
@@ -99,7 +96,6 @@ impl CanonicalHead {
             expression_mm: expression_rms_mm,
             eyes: file.eyes,
             iris_radius_mm: file.iris_radius_mm,
-            rotation_to_iris_mm: file.rotation_to_iris_mm,
         })
     }
 }

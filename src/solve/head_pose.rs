@@ -1,11 +1,12 @@
-//! Head pose in millimetres from landmarks: robust Gauss-Newton on the person's own head.
+//! Head pose in millimetres, and gaze, from landmarks: robust Gauss-Newton on the person's own head.
 
 use super::PoseConfig;
 use super::cholesky;
+use super::gaze::Eyes;
 use super::identity::Identity;
 use super::observations::{DEPTH_WEIGHT, Observations, Pose};
 use crate::clock::MonoTime;
-use crate::face::{HeadPose, LANDMARK_COUNT, Landmarks};
+use crate::face::{Gaze, HeadPose, LANDMARK_COUNT, Landmarks};
 use crate::geom::{Angles, Intrinsics};
 use glam::{Mat3, Quat, Vec3};
 
@@ -29,6 +30,7 @@ pub struct HeadPoseSolver {
     adapt: bool,
     observations: Observations,
     identity: Identity,
+    eyes: Eyes,
     last: Option<(MonoTime, Pose)>,
 }
 
@@ -43,7 +45,13 @@ struct Fit {
 impl HeadPoseSolver {
     /// A solver that knows nothing of the person yet.
     pub fn new(config: &PoseConfig) -> Self {
-        Self { adapt: config.adapt, observations: Observations::new(), identity: Identity::new(), last: None }
+        Self {
+            adapt: config.adapt,
+            observations: Observations::new(),
+            identity: Identity::new(),
+            eyes: Eyes::default(),
+            last: None,
+        }
     }
 
     /// The head pose that explains these landmarks best. Where a landmark is not finite the pose stays what it was.
@@ -63,15 +71,22 @@ impl HeadPoseSolver {
                 fit = anew;
             }
         }
+        let dt_s = before.map(|(at, _)| t.since(at).as_secs_f32());
         if self.adapt {
-            let dt_s = before.map(|(at, _)| t.since(at).as_secs_f32());
             self.identity.observe(&self.observations, &fit.pose, dt_s);
             if before.is_none() {
                 fit = self.refine(fit.pose, &[1.0; ROUNDS_WARM]);
             }
         }
+        let rest_s = if self.adapt { dt_s.unwrap_or(0.0) } else { 0.0 };
+        self.eyes.observe(&self.observations, &fit.pose, &self.identity.shape, rest_s);
         self.last = Some((t, fit.pose));
         fit.pose.into()
+    }
+
+    /// Where the eyes looked in the frame that was solved last. As an eye closes its gaze goes over to straight ahead.
+    pub fn gaze(&self) -> Gaze {
+        self.eyes.gaze()
     }
 
     /// A pose from nothing: from the network's own depth, and where that fits badly from several sides.

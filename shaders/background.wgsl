@@ -11,7 +11,7 @@ fn hash2(p: vec2<f32>) -> f32 {
 // A few upright boxes: shelves, door frames, screens.
 fn clutter(p: vec2<f32>) -> f32 {
     var sum = 0.0;
-    for (var i = 0; i < 3; i++) {
+    for (var i = 0; i < 2; i++) {
         let q = p * (2.0 + 2.5 * f32(i)) + 17.0 * f32(i);
         sum += (hash2(floor(q)) - 0.5) / (1.0 + f32(i));
     }

@@ -24,7 +24,7 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let f = face.fill_dir[0].xyz;
     var c = albedo * (irradiance(n) + key * clamp((dot(n, l) + 0.2) / 1.2, 0.0, 1.0)
         + face.fill_color[0].rgb * clamp((dot(n, f) + 0.2) / 1.2, 0.0, 1.0)) * ao;
-    let fresnel = 0.04 + 0.5 * pow(1.0 - max(dot(n, v), 0.0), 4.0);
+    let fresnel = 0.04 + 0.5 * fourth(1.0 - max(dot(n, v), 0.0));
     let hk = max(dot(n, normalize(l + v)), 0.0);
     let hf = max(dot(n, normalize(f + v)), 0.0);
     c += 4.0 * key * pow(hk, 400.0) + 3.0 * face.fill_color[0].rgb * pow(hf, 250.0);

@@ -1,8 +1,11 @@
 // Teeth, gums and tongue: wet, and darker the deeper they lie.
 @fragment
 fn main(s: Surface) -> @location(0) vec4<f32> {
-    let ao = mix(0.03, 1.0, clamp(mix(s.shade.z, s.shade.w, face.mouth_eye[0].x) * 1.25, 0.0, 1.0));
-    let depth = clamp((s.p.z + 36.0) / 50.0, 0.06, 1.0);
+    let baked = mix(0.05, 1.0, clamp(mix(s.shade.z, s.shade.w, face.mouth_eye[0].x) * 1.4, 0.0, 1.0));
+    // The tongue's occlusion was baked inside the mouth; put out, it lies in the light.
+    let out = face.teeth[0].w * s.shade.y * smoothstep(2.0, 14.0, s.p.z);
+    let ao = mix(baked, 0.95, out);
+    let depth = mix(clamp((s.p.z + 36.0) / 46.0, 0.10, 1.0), 1.0, out);
     let tooth = s.shade.x;
     let albedo = s.masks.rgb * mix(vec3(1.0), face.teeth[0].rgb, tooth);
     let n = normalize(s.n);

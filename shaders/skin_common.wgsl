@@ -9,13 +9,13 @@ fn skin_lit(albedo: vec3<f32>, p: vec3<f32>, n: vec3<f32>, gloss: f32, ao: f32) 
     let kd = clamp((vec3(dot(n, l)) + wrap) / (1.0 + wrap), vec3(0.0), vec3(1.0));
     let fd = clamp((vec3(dot(n, f)) + wrap) / (1.0 + wrap), vec3(0.0), vec3(1.0));
     // Deep creases glow red rather than grey: light that scatters under the skin comes out there.
-    let crease = pow(vec3(ao), vec3(0.75, 1.0, 1.1));
+    let crease = vec3(ao + 0.5 * ao * (1.0 - ao), ao, ao - 0.1 * ao * (1.0 - ao));
     var c = albedo * (irradiance(n) * crease + (key * kd + face.fill_color[0].rgb * fd) * mix(ao, 1.0, 0.35));
-    let fresnel = 0.35 + 0.65 * pow(1.0 - max(dot(n, v), 0.0), 4.0);
+    let fresnel = 0.35 + 0.65 * fourth(1.0 - max(dot(n, v), 0.0));
     let h = max(dot(n, normalize(l + v)), 0.0);
-    let h2 = max(dot(n, normalize(f + v)), 0.0);
-    let lobes = key * (pow(h, 18.0) + 1.2 * pow(h, 64.0)) * step(0.0, dot(n, l))
-        + face.fill_color[0].rgb * pow(h2, 24.0) * step(0.0, dot(n, f));
+    let h16 = fourth(fourth(h));
+    let f16 = fourth(fourth(max(dot(n, normalize(f + v)), 0.0)));
+    let lobes = key * (h16 + 1.2 * fourth(h16)) * step(0.0, dot(n, l)) + face.fill_color[0].rgb * f16 * step(0.0, dot(n, f));
     c += gloss * fresnel * ao * (lobes + 0.14 * irradiance(reflect(-v, n)));
     return c;
 }

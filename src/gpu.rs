@@ -27,5 +27,7 @@ pub mod uniform;
 mod clip;
 mod command;
 mod sheet;
+#[cfg(test)]
+mod tests;
 
 pub use command::{RenderError, RenderFacesArgs, Renderer, render_faces};

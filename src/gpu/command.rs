@@ -98,6 +98,9 @@ pub enum RenderError {
     /// The data set.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// A clip could not be put together.
+    #[error("cannot write the clip: {0}; ask for a smaller --count")]
+    Avi(#[from] crate::capture::avi::AviError),
     /// A sheet could not be encoded.
     #[error("cannot encode the sheet as PNG: {0}; ask for a smaller --count or --size")]
     Png(#[from] image::ImageError),

@@ -268,12 +268,12 @@ const MOVING: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32
 const FIXED: [wgpu::VertexAttribute; 3] =
     wgpu::vertex_attr_array![2 => Float32x2, 3 => Unorm8x4, 4 => Unorm8x4];
 
-fn vertex_layout(attributes: &[wgpu::VertexAttribute]) -> Option<wgpu::VertexBufferLayout<'_>> {
-    Some(wgpu::VertexBufferLayout {
+fn vertex_layout(attributes: &[wgpu::VertexAttribute]) -> wgpu::VertexBufferLayout<'_> {
+    wgpu::VertexBufferLayout {
         array_stride: VERTEX_STRIDE,
         step_mode: wgpu::VertexStepMode::Vertex,
         attributes,
-    })
+    }
 }
 
 fn pipelines(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> HashMap<Pass, wgpu::RenderPipeline> {
@@ -315,8 +315,11 @@ fn pipeline(
     vertex: &wgpu::ShaderModule,
     fragment: &wgpu::ShaderModule,
 ) -> wgpu::RenderPipeline {
-    let buffers =
-        if pass == Pass::Background { vec![] } else { vec![vertex_layout(&MOVING), vertex_layout(&FIXED)] };
+    let buffers = if pass == Pass::Background {
+        vec![]
+    } else {
+        vec![Some(vertex_layout(&MOVING)), Some(vertex_layout(&FIXED))]
+    };
     let two_sided =
         matches!(pass, Pass::Hair | Pass::Solid | Pass::Lens | Pass::Head(Material::Lash) | Pass::Background);
     let blended = pass == Pass::Lens;
@@ -373,7 +376,7 @@ fn shadow_pipeline(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> wgp
             module: &module(device, "shadow", &[&source]),
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions::default(),
-            buffers: &[vertex_layout(&MOVING[..1])],
+            buffers: &[Some(vertex_layout(&MOVING[..1]))],
         },
         primitive: wgpu::PrimitiveState::default(),
         depth_stencil: Some(wgpu::DepthStencilState {

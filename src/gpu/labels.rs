@@ -197,7 +197,7 @@ impl Label {
 pub struct Field {
     /// Name.
     pub name: &'static str,
-    /// NumPy's type.
+    /// `NumPy`'s type.
     pub kind: &'static str,
     /// Shape; empty for one number.
     pub shape: &'static [usize],
@@ -222,7 +222,7 @@ fn affine_rows(a: &Affine2) -> [f32; 6] {
 }
 
 fn xyz(points: &[Vec3]) -> impl Iterator<Item = f32> + '_ {
-    points.iter().flat_map(|p| p.to_array())
+    points.iter().flat_map(Vec3::to_array)
 }
 
 /// The record, field after field without gaps.
@@ -233,7 +233,7 @@ pub const FIELDS: [Field; 25] = [
         name: "ibug68",
         kind: "<f4",
         shape: &[68, 2],
-        write: |l, o| put_f32(o, l.ibug68.iter().flat_map(|p| p.to_array())),
+        write: |l, o| put_f32(o, l.ibug68.iter().flat_map(Vec2::to_array)),
     },
     Field { name: "blendshapes", kind: "<f4", shape: &[52], write: |l, o| put_f32(o, l.blendshapes) },
     Field {

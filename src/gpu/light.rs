@@ -89,6 +89,7 @@ impl EnvironmentLight {
     }
 
     /// The environment turned.
+    #[must_use]
     pub fn turned(&self, to_from: Mat3) -> Self {
         let key = Lamp { direction: to_from * self.key.direction, color: self.key.color };
         Self { sh: rotated(&self.sh, to_from), key }

@@ -206,7 +206,7 @@ fn static_vertex(
             StaticVertex {
                 uv: [uv.x.fract(), 1.0 - uv.y],
                 masks: [unorm8(c[0]), unorm8(c[1]), unorm8(c[2]), unorm8(wet)],
-                shade: [u8::from(part == "teeth") * 255, 0, ao[0], ao[1]],
+                shade: [u8::from(part == "teeth") * 255, u8::from(part == "tongue") * 255, ao[0], ao[1]],
             }
         }
         Material::Eye => StaticVertex {
@@ -262,10 +262,10 @@ fn skin_masks(head: &HeadAsset) -> Vec<[f32; 6]> {
         let off_lips = smoothstep(0.05, 0.35, lip);
         let line = beard_line(x);
         let neck = smoothstep(-11.5, -8.5, p.y) * smoothstep(0.6, 2.8, p.z);
-        mask[0] = smoothstep(line + 0.4, line - 0.6, p.y) * neck * off_lips;
+        mask[0] = smoothstep(line + 0.7, line - 0.9, p.y) * neck * off_lips;
         // A goatee's arm beside the mouth belongs to both.
         let arm = smoothstep(3.1, 2.7, x) * smoothstep(-4.6, -3.6, p.y);
-        mask[1] = (smoothstep(2.95, 2.55, x) * smoothstep(-1.45, -1.8, p.y)).max(0.0)
+        mask[1] = (smoothstep(3.0, 2.2, x) * smoothstep(-1.35, -2.1, p.y)).max(0.0)
             * arm.max(smoothstep(-3.4, -3.0, p.y))
             * off_lips
             * smoothstep(7.5, 9.0, p.z);

@@ -1,4 +1,4 @@
-//! Reads NumPy's `.npz` archives, as far as the asset pack uses them: little-endian numbers and strings, C order.
+//! Reads `NumPy`'s `.npz` archives, as far as the asset pack uses them: little-endian numbers and strings, C order.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;

@@ -147,8 +147,6 @@ pub struct Motion {
     pub names: Vec<String>,
     /// Rows of `names.len()` numbers.
     pub frames: Vec<f32>,
-    /// Number of the first take's rows.
-    pub first_take: usize,
 }
 
 impl Motion {
@@ -333,11 +331,10 @@ fn load_motion(path: &Path) -> Result<Motion, PackError> {
     let mut z = Npz::open(path)?;
     let names = z.array("names")?.strings()?;
     let frames = z.array("frames")?.expect_shape(&[0, names.len()])?.f32()?;
-    let first_take = z.array("take")?.u8()?.iter().filter(|t| **t == 0).count();
     if frames.is_empty() {
         return Err(NpzError { file: path.to_path_buf(), what: "it holds no frames".into() }.into());
     }
-    Ok(Motion { names, frames, first_take })
+    Ok(Motion { names, frames })
 }
 
 /// Files of a folder with this extension, by name; at least `least`.

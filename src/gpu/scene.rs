@@ -104,7 +104,7 @@ impl Studio {
         let posed = self.landmarks(shape, &shape.posed);
         let camera = camera(spec, &posed, picture);
         self.fill_vertices(shape, spec, list);
-        self.fill_things(spec, &fit, list);
+        Self::fill_things(spec, &fit, list);
         let mut label = labels::label(spec, shape, &self.pack.head, &camera, &neutral, &posed);
         label.faults_scale = camera.picture_from_frame.matrix2.x_axis.length();
         list.points.clear();
@@ -112,7 +112,7 @@ impl Studio {
         debug_assert_eq!(list.points.len(), POINT_COUNT);
         list.mouth = mouth_shows(&posed) || spec.expression[Blendshape::TongueOut] > 0.0;
         list.shadow = spec.light.key.color.max_element() > 0.02 * spec.light.sh[0].max_element();
-        list.uniform = Some(Box::new(self.uniform(spec, shape, &camera, &posed, list.shadow)));
+        list.uniform = Some(Box::new(Self::uniform(spec, shape, &camera, &posed, list.shadow)));
         label
     }
 
@@ -160,7 +160,7 @@ impl Studio {
         }
     }
 
-    fn fill_things(&self, spec: &FaceSpec, fit: &Fit, list: &mut DrawList) {
+    fn fill_things(spec: &FaceSpec, fit: &Fit, list: &mut DrawList) {
         list.things.clear();
         list.thing_statics.clear();
         list.thing_indices.clear();
@@ -172,15 +172,9 @@ impl Studio {
         list.thing_indices.extend(lenses);
     }
 
-    fn uniform(
-        &self,
-        spec: &FaceSpec,
-        shape: &Shape,
-        camera: &Camera,
-        posed: &[Vec3],
-        shadow: bool,
-    ) -> FaceUniform {
+    fn uniform(spec: &FaceSpec, shape: &Shape, camera: &Camera, posed: &[Vec3], shadow: bool) -> FaceUniform {
         let mut u = FaceUniform::zeroed_with(spec);
+        u.teeth[0][3] = spec.expression[Blendshape::TongueOut];
         let (r, t) = (spec.pose.rotation, spec.pose.translation_mm);
         u.camera = std::array::from_fn(|i| r.row(i).extend(t[i]).to_array());
         let k = camera.intrinsics;

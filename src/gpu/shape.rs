@@ -92,7 +92,7 @@ impl Shape {
     /// Sets the identity: one coefficient of unit variance for each mode.
     pub fn set_identity(&mut self, head: &HeadAsset, places: &LandmarkPlaces, identity: &[f32]) {
         self.base.clear();
-        self.base.extend(head.neutral.iter().flat_map(|v| v.to_array()));
+        self.base.extend(head.neutral.iter().flat_map(Vec3::to_array));
         let weights: Vec<_> = identity.iter().copied().enumerate().filter(|(_, w)| *w != 0.0).collect();
         accumulate(&mut self.base, &head.identity, &weights);
         for side in 0..2 {
@@ -109,8 +109,8 @@ impl Shape {
         accumulate(&mut self.posed, &head.expression, &map.weights(expression));
         self.eye_rotation = eye_rotations(expression, 1.0);
         let mesh_rotation = eye_rotations(expression, EYEBALL_SHARE);
-        for side in 0..2 {
-            let (centre, turn) = (self.eye_centre[side], mesh_rotation[side]);
+        for (side, turn) in mesh_rotation.into_iter().enumerate() {
+            let centre = self.eye_centre[side];
             let (a, b) = head.eye_range[side];
             for v in a..b {
                 let p = turn * (at(&self.base, v) - centre) + centre;

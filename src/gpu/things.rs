@@ -45,7 +45,7 @@ pub fn add(list: &mut DrawList, fit: &Fit, thing: &Thing, lenses: &mut Vec<u32>)
             );
         }
         Thing::Hand { at, fingers, normal, bend_rad, scale, paint } => {
-            hand(list, at, fingers, normal, bend_rad, scale, paint)
+            hand(list, at, fingers, normal, bend_rad, scale, paint);
         }
     }
 }
@@ -189,8 +189,8 @@ fn glasses(
     }
     let arch = (inner[0] + inner[1]) * 0.5 + Vec3::new(0.0, 3.0, 2.0);
     tube(list, &[inner[0], arch, inner[1]], &[rim_mm.max(0.7)], false, frame, 0.0);
-    for side in 0..2 {
-        let (hinge, ear) = (hinges[side], fit.ears[side] + Vec3::new(0.0, 4.0, 0.0));
+    for (side, hinge) in hinges.into_iter().enumerate() {
+        let ear = fit.ears[side] + Vec3::new(0.0, 4.0, 0.0);
         let out = if side == 0 { 1.0 } else { -1.0 };
         let corner = Vec3::new(hinge.x.abs().max(ear.x.abs() - 6.0) * out, hinge.y, hinge.z - 6.0);
         let hook = ear + Vec3::new(0.0, -22.0, -14.0);

@@ -75,7 +75,7 @@ face_uniform! {
     lid_upper: 2,
     /// Lower lid.
     lid_lower: 2,
-    /// Tint of the teeth, yellowness.
+    /// Tint of the teeth, how far the tongue is out.
     teeth: 1,
     /// Background: layer or negative, left, top, width of the window.
     background: 1,

@@ -29,8 +29,8 @@ fn scene(rng: &mut Rng, environment: &EnvironmentLight) -> Scene {
     let white = random_white(rng);
     match kind {
         0 => {
-            let turn =
-                Mat3::from_rotation_x(0.15 * rng.normal()) * Mat3::from_rotation_y(rng.range(0.0, 6.283));
+            let turn = Mat3::from_rotation_x(0.15 * rng.normal())
+                * Mat3::from_rotation_y(rng.range(0.0, std::f32::consts::TAU));
             let mut e = environment.turned(turn);
             e.key.color *= rng.range(0.4, 1.2);
             let fill = if rng.chance(0.3) { monitor(rng, 0.3 * mean(&e.sh)) } else { NO_LAMP };
@@ -129,13 +129,13 @@ pub fn sample(rng: &mut Rng, environments: &[EnvironmentLight], pose: &HeadPose)
     let facing = |l: &Lamp| luma(l.color) * l.direction.dot(to_camera).max(0.0);
     let front = luma(irradiance(&sh, to_camera).max(Vec3::ZERO)) + facing(&key) + facing(&fill);
     let meter =
-        0.7 * front + 0.3 * mean(&sh) + 0.12 * luma(key.color) + 0.25 * (s.behind - 1.0).max(0.0) * front;
+        0.7 * front + 0.3 * mean(&sh) + 0.12 * luma(key.color) + 0.12 * (s.behind - 1.0).max(0.0) * front;
     // The meter puts a lit face at this value; its skin's albedo of about 0.45 then shows as middle grey.
-    let exposure = 0.62 / meter.max(1e-4) * (0.38 * rng.normal()).exp();
-    let cast = if rng.chance(0.4) { 0.12 } else { 0.03 };
+    let exposure = 0.72 / meter.max(1e-4) * (0.38 * rng.normal()).exp();
+    let cast = if rng.chance(0.25) { 0.12 } else { 0.03 };
     // Cameras correct most of the light's colour, not all of it.
     let total = (irradiance(&sh, to_camera).max(Vec3::ZERO) + key.color * 0.5).max(Vec3::splat(1e-5));
-    let neutral = (Vec3::splat(luma(total)) / total).powf(rng.range(0.4, 1.0));
+    let neutral = (Vec3::splat(luma(total)) / total).powf(rng.range(0.6, 1.0));
     let error = Vec3::new((cast * rng.normal()).exp(), 1.0, (cast * rng.normal()).exp());
     let white_balance = (neutral * error).clamp(Vec3::splat(0.4), Vec3::splat(2.5));
     let shadow = rng.range(0.55, 1.0);

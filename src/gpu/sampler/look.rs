@@ -14,8 +14,8 @@ const HAIR: [[f32; 3]; 9] = [
     [0.20, 0.115, 0.052],
     [0.40, 0.27, 0.125],
     [0.22, 0.065, 0.020],
-    [0.33, 0.32, 0.31],
-    [0.70, 0.68, 0.65],
+    [0.24, 0.235, 0.23],
+    [0.45, 0.44, 0.42],
 ];
 
 struct Person {
@@ -107,7 +107,7 @@ fn hair_color(rng: &mut Rng, who: &Person) -> Vec3 {
         (false, false) => [0.18, 0.18, 0.18, 0.15, 0.1, 0.1, 0.07, 0.03, 0.01],
     };
     let mut color = Vec3::from_array(HAIR[rng.weighted(&weights)]) * rng.log_range(0.75, 1.35);
-    if rng.chance(0.03) {
+    if rng.chance(0.02) {
         // Dyed.
         color = Vec3::new(rng.log_range(0.02, 0.6), rng.log_range(0.02, 0.4), rng.log_range(0.02, 0.6));
     }

@@ -80,7 +80,7 @@ pub fn faults(rng: &mut Rng, dimness: f32) -> Faults {
     }
     f.vignette = if rng.chance(0.4) { rng.range(0.0, 0.4) } else { 0.0 };
     f.contrast = rng.range(0.0, 0.8);
-    f.saturation = if rng.chance(0.04) { 0.0 } else { (1.0 + 0.2 * rng.normal()).clamp(0.3, 1.6) };
+    f.saturation = if rng.chance(0.04) { 0.0 } else { (1.0 + 0.2 * rng.normal()).clamp(0.3, 1.35) };
     f.sharpen = if rng.chance(0.35) { rng.range(0.1, 0.9) } else { 0.0 };
     f.jpeg_quality =
         rng.chance(0.8).then(|| if rng.chance(0.2) { 22 + rng.below(35) } else { 55 + rng.below(41) } as i32);

@@ -1,0 +1,221 @@
+//! The renderer against its asset pack and a Vulkan device. Both may be missing; the tests say so and pass then.
+
+use super::command::Renderer;
+use super::device::{DeviceError, Gpu};
+use super::pack::{Pack, PackError};
+use super::places::LandmarkPlaces;
+use super::run::{Rendered, Worker};
+use super::sampler::{Sampler, SamplerOptions};
+use super::scene::{Stage, Studio};
+use super::shape::{ExpressionMap, Shape};
+use super::spec::{Cut, FaceSpec, Faults};
+use super::target::DrawList;
+use crate::face::{Blendshape, Blendshapes, HeadPose};
+use glam::{Vec2, Vec3};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+fn assets() -> Option<PathBuf> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/assets");
+    if dir.join("ict_light.npz").is_file() {
+        return Some(dir);
+    }
+    eprintln!("SKIPPED: the head asset pack is not at {}", dir.display());
+    None
+}
+
+fn studio() -> Option<Studio> {
+    let dir = assets()?;
+    Some(Studio::new(Pack::load(&dir).unwrap(), LandmarkPlaces::load().unwrap()))
+}
+
+fn renderer() -> Option<&'static Renderer> {
+    static ONE: OnceLock<Option<Renderer>> = OnceLock::new();
+    let open = || match Renderer::open(&assets()?, None) {
+        Ok(renderer) => Some(renderer),
+        Err(super::RenderError::Device(DeviceError::NoDevice)) => {
+            eprintln!("SKIPPED: no Vulkan device (Debian: mesa-vulkan-drivers)");
+            None
+        }
+        Err(e) => panic!("{e}"),
+    };
+    ONE.get_or_init(open).as_ref()
+}
+
+fn sample(studio: &Studio, index: u64) -> FaceSpec {
+    Sampler::new(&studio.pack, &studio.environments, SamplerOptions::default()).sample(11, index)
+}
+
+/// A face that looks into the camera, with nothing in front of it.
+fn plain(studio: &Studio, expression: Blendshapes) -> FaceSpec {
+    let mut spec = sample(studio, 0);
+    spec.expression = expression;
+    spec.pose = HeadPose::default();
+    spec.things.clear();
+    spec.look.hair = None;
+    spec.faults = Faults::default();
+    spec.view.distortion = [0.04, 0.0];
+    spec.view.rolling_px = Vec2::new(3.0, 0.0);
+    spec.view.cut = Cut::Crop { scale: 1.4, shift: Vec2::ZERO, turn_rad: 0.2 };
+    spec
+}
+
+fn render(worker: &mut Worker<'_>, specs: &[FaceSpec]) -> Vec<Rendered> {
+    let numbered: Vec<_> = specs.iter().cloned().enumerate().map(|(i, s)| (i as u64, s)).collect();
+    worker.render(&numbered, |_, _, _| ()).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_picture_wherever_it_stands_in_a_batch() {
+    let Some(r) = renderer() else { return };
+    let specs: Vec<_> = (0..3).map(|i| sample(&r.studio, i)).collect();
+    let mut worker = Worker::new(&r.studio, &r.gpu, (128, 128), 3).unwrap();
+    let first = render(&mut worker, &specs);
+    let turned: Vec<_> = [2, 0].iter().map(|i| sample(&r.studio, *i)).collect();
+    let second = render(&mut worker, &turned);
+    assert!(first[2].photo.rgb == second[0].photo.rgb && first[0].photo.rgb == second[1].photo.rgb);
+    assert!(first[0].photo.rgb != first[1].photo.rgb);
+    assert_eq!(first[2].label.landmarks, second[0].label.landmarks);
+    assert_eq!(first[2].label.visible, second[0].label.visible);
+}
+
+#[test]
+fn a_labelled_point_lies_on_the_pixel_that_shows_it() {
+    let Some(r) = renderer() else { return };
+    let mut worker = Worker::new(&r.studio, &r.gpu, (256, 256), 6).unwrap();
+    // Tip of the nose, corners of the mouth, outer corners of the eyes, chin.
+    let points = [1, 61, 291, 33, 263, 152];
+    let specs: Vec<_> = points.iter().map(|_| (0, plain(&r.studio, Blendshapes::default()))).collect();
+    let painted = worker
+        .render(&specs, |slot, label, list: &mut DrawList| {
+            if let Some(u) = &mut list.uniform {
+                u.marker = [label.head_mm[points[slot]].extend(2.2).to_array()];
+            }
+        })
+        .unwrap();
+    for (face, point) in painted.iter().zip(points) {
+        let magenta = |p: &[u8]| p[0] > 170 && p[2] > 170 && p[1] < 110;
+        let found: Vec<Vec2> = (0..256 * 256)
+            .filter(|i| magenta(&face.photo.rgb[3 * i..3 * i + 3]))
+            .map(|i| Vec2::new((i % 256) as f32 + 0.5, (i / 256) as f32 + 0.5))
+            .collect();
+        assert!(found.len() > 8, "point {point} was painted on {} pixels", found.len());
+        let middle = found.iter().sum::<Vec2>() / found.len() as f32;
+        let label = face.label.landmarks[point].truncate();
+        assert!(middle.distance(label) < 1.6, "point {point}: painted at {middle}, labelled at {label}");
+        assert!(face.label.visible[point] > 0.5, "point {point} is seen");
+    }
+}
+
+#[test]
+fn points_behind_the_head_are_not_seen() {
+    let Some(r) = renderer() else { return };
+    let mut spec = plain(&r.studio, Blendshapes::default());
+    let turned = crate::geom::Angles { yaw_rad: 1.2, ..crate::geom::Angles::default() };
+    spec.pose.rotation = turned.to_rotation();
+    let mut worker = Worker::new(&r.studio, &r.gpu, (256, 256), 1).unwrap();
+    let faces = render(&mut worker, &[spec]);
+    // Turned to the subject's left, the left cheek is far from the camera.
+    let regions = faces[0].label.regions();
+    let of = |name: &str| regions[super::labels::REGIONS.iter().position(|r| r.0 == name).unwrap()];
+    assert!(of("right_cheek") > 0.8 && of("left_cheek") < 0.3, "{regions:?}");
+}
+
+#[test]
+fn labels_of_many_faces_are_in_range() {
+    let Some(studio) = studio() else { return };
+    let (mut stage, mut list) = (Stage::default(), DrawList::default());
+    for index in 0..150 {
+        let label = studio.prepare(&mut stage, &sample(&studio, index), (256, 256), &mut list);
+        assert_eq!(label.fault(), None, "face {index}");
+        let inside = |p: &&Vec3| (-40.0..296.0).contains(&p.x) && (-40.0..296.0).contains(&p.y);
+        assert!(label.landmarks.iter().filter(inside).count() > 430, "face {index} is not in its crop");
+    }
+}
+
+/// Movement of the head's vertices that a coefficient causes, summed over those that `keep` accepts.
+fn movement(studio: &Studio, b: Blendshape, keep: impl Fn(Vec3) -> bool) -> f32 {
+    let (head, map) = (&studio.pack.head, ExpressionMap::new(&studio.pack.head));
+    let mut shape = Shape::default();
+    shape.set_identity(head, &studio.places, &[0.0; 100]);
+    let mut e = Blendshapes::default();
+    e[b] = 1.0;
+    shape.set_expression(head, &map, &e);
+    let moved = |i: &usize| Vec3::from_slice(&shape.posed[3 * i..3 * i + 3]).distance(head.neutral[*i]);
+    (0..head.neutral.len()).filter(|i| keep(head.neutral[*i])).map(|i| moved(&i)).sum()
+}
+
+#[test]
+fn each_coefficient_moves_its_own_region_and_side() {
+    let Some(studio) = studio() else { return };
+    for b in Blendshape::ALL {
+        let name = b.name();
+        let all = movement(&studio, b, |_| true);
+        assert!(all > 1.0, "{name} moves nothing");
+        let own_side = |p: Vec3| if name.ends_with("Left") { p.x > -0.3 } else { p.x < 0.3 };
+        // jawLeft, mouthLeft and their like name a direction, not a side.
+        if b.mirrored() != b && !matches!(name, "jawLeft" | "jawRight" | "mouthLeft" | "mouthRight") {
+            let own = movement(&studio, b, own_side);
+            assert!(own > 0.9 * all, "{name} moves the other side: {own} of {all}");
+        }
+        // Eyes and brows lie above the nose's tip, jaw and lips below the eyes; centimetres on the neutral head.
+        let region: fn(Vec3) -> bool = match name {
+            n if n.starts_with("eye") || n.starts_with("brow") => |p| p.y > 0.4,
+            n if n.starts_with("jaw") || n.starts_with("mouth") || n == "tongueOut" => |p| p.y < 2.5,
+            _ => |_| true,
+        };
+        let own = movement(&studio, b, region);
+        assert!(own > 0.85 * all, "{name} moves another region: {own} of {all}");
+    }
+}
+
+#[test]
+fn closing_the_eyes_shows_in_the_openness_label() {
+    let Some(studio) = studio() else { return };
+    let (mut stage, mut list) = (Stage::default(), DrawList::default());
+    let mut e = Blendshapes::default();
+    let mut openness = |e: Blendshapes| {
+        studio.prepare(&mut stage, &plain(&studio, e), (256, 256), &mut list).eye_openness_mm
+    };
+    let open = openness(e);
+    e[Blendshape::EyeBlinkLeft] = 1.0;
+    let winking = openness(e);
+    assert!(winking[0] < 0.3 * open[0], "{winking:?} of {open:?}");
+    assert!((winking[1] - open[1]).abs() < 0.3, "{winking:?} of {open:?}");
+}
+
+#[test]
+fn a_damaged_pack_is_refused_by_the_name_of_the_file() {
+    let Some(dir) = assets() else { return };
+    let copy = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(dir.join("ict_light.npz")).unwrap();
+    std::fs::write(copy.path().join("ict_light.npz"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::create_dir(copy.path().join("brows")).unwrap();
+    let Err(error) = Pack::load(copy.path()) else { panic!("half a pack was loaded") };
+    assert!(matches!(error, PackError::Npz(_) | PackError::Folder { .. }), "{error}");
+    let mut flipped = bytes;
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 0x55;
+    std::fs::write(copy.path().join("ict_light.npz"), &flipped).unwrap();
+    for folder in ["brows", "iris"] {
+        let from = dir.join(folder);
+        let to = copy.path().join(folder);
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+    let Err(error) = Pack::load(copy.path()) else { panic!("a changed pack was loaded") };
+    assert!(error.to_string().contains("ict_light.npz"), "{error}");
+    let nowhere = Pack::load(&copy.path().join("nowhere")).err().map(|e| e.to_string());
+    assert!(nowhere.is_some_and(|e| e.contains("--assets")));
+}
+
+#[test]
+fn a_device_nobody_has_is_an_error_that_lists_those_there_are() {
+    let Some(r) = renderer() else { return };
+    let opened = Gpu::open(&r.studio.pack, &r.studio.mesh, Some("no such device"));
+    let Err(error @ DeviceError::NoSuchDevice { .. }) = opened else { panic!("it opened") };
+    assert!(error.to_string().contains(&r.gpu.name), "{error}");
+}

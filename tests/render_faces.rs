@@ -1,0 +1,70 @@
+//! `facetrackd render-faces` from outside: what it says without a device, and what an interrupted run leaves.
+#![cfg(all(feature = "render", unix))]
+
+use facetrackd::gpu::shard::verify;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn assets() -> Option<PathBuf> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/assets");
+    if dir.join("ict_light.npz").is_file() {
+        return Some(dir);
+    }
+    eprintln!("SKIPPED: the head asset pack is not at {}", dir.display());
+    None
+}
+
+fn command(assets: &Path, out: &Path) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_facetrackd"));
+    c.arg("render-faces").arg("--assets").arg(assets).arg("--out").arg(out);
+    c.args(["--size", "64", "--shard", "8", "--count", "24", "--workers", "1"]).stdout(Stdio::null());
+    c
+}
+
+#[test]
+fn without_a_vulkan_device_it_says_what_to_install_and_writes_nothing() {
+    let Some(assets) = assets() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("faces");
+    let run = command(&assets, &out)
+        .env("VK_DRIVER_FILES", "/nonexistent")
+        .env("VK_ICD_FILENAMES", "/nonexistent")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(!run.status.success() && said.contains("no Vulkan device") && said.contains("install"), "{said}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_killed_run_leaves_whole_shards_only_and_is_continued() {
+    let Some(assets) = assets() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("faces");
+    let mut child = command(&assets, &out).stderr(Stdio::piped()).spawn().unwrap();
+    // Killed as soon as it has written something, wherever it is then.
+    while child.try_wait().unwrap().is_none() {
+        if out.join("faces-00000.ftfaces").exists() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    if !out.exists() {
+        let said = child.wait_with_output().map(|o| String::from_utf8_lossy(&o.stderr).into_owned()).unwrap();
+        assert!(said.contains("no Vulkan device"), "{said}");
+        eprintln!("SKIPPED: no Vulkan device (Debian: mesa-vulkan-drivers)");
+        return;
+    }
+    let shards = || -> Vec<PathBuf> {
+        let all = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().path());
+        all.filter(|p| p.extension().is_some_and(|e| e == "ftfaces")).collect()
+    };
+    assert!(!shards().is_empty() && shards().iter().all(|p| verify(p).is_ok()));
+    assert!(command(&assets, &out).status().unwrap().success());
+    assert_eq!(shards().len(), 3);
+    assert!(shards().iter().all(|p| verify(p).is_ok_and(|h| h["count"] == 8)));
+    let names = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|n| !n.starts_with(".unfinished")));
+}

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Stage, print_machine};
+use common::{Stage, peak_resident_mb, print_machine};
 use facetrackd::capture::{CaptureConfig, Next, Source, SourceSpec};
 use facetrackd::clock::MonoTime;
 use facetrackd::frame::{ColorSpace, Frame, PixelFormat};
@@ -106,4 +106,7 @@ fn main() {
         stage.measure(|| tracker.track(&frame).map(<[_]>::len)).expect("it runs");
     }
     stage.print();
+    if let Some(mb) = peak_resident_mb() {
+        println!("peak resident memory {mb:.0} MB, the frames and two landmark networks among it");
+    }
 }

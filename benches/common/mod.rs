@@ -89,6 +89,7 @@ pub fn print_machine() {
 }
 
 /// The process's peak resident memory in MB, where the system tells.
+#[allow(dead_code, reason = "not every bench looks at memory")]
 pub fn peak_resident_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kb = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))?;

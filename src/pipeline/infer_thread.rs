@@ -1,6 +1,6 @@
 //! `ft-infer`: networks, solving and filtering of one frame after the other.
 
-use super::mailbox::{Inbox, Outbox, Taken};
+use super::mailbox::{Inbox, Outbox, SPARE_LEN, Taken};
 use super::stats::Stats;
 use super::{Control, PipelineError};
 use crate::alloc::thread_allocations;
@@ -84,6 +84,11 @@ impl InferThread {
         let Networks { tracker, expression } = networks;
         let Wiring { inbox, outbox, control, stats, stop } = wiring;
         let faces = config.tracking.faces;
+        // A sample holds those measured and those that fade.
+        let in_sample = 2 * faces;
+        outbox.stock(|| FaceSample { faces: Vec::with_capacity(in_sample), ..FaceSample::default() });
+        let mut spare_faces = Vec::with_capacity((SPARE_LEN + 1) * in_sample);
+        spare_faces.resize_with(SPARE_LEN * in_sample, TrackedFace::default);
         Self {
             tracker,
             expression,
@@ -97,7 +102,7 @@ impl InferThread {
             stats,
             stop,
             people: Vec::with_capacity(faces),
-            spare_faces: Vec::with_capacity(4 * faces),
+            spare_faces,
             not_finite_run: 0,
             calm_frames: 0,
             last: LastFrame::default(),

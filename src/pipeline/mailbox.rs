@@ -21,8 +21,8 @@ pub enum Policy {
 
 /// Items waiting in a [`Policy::Lossless`] mailbox: one in work, one ready.
 const QUEUE_LEN: usize = 2;
-/// One being filled, one being read, and those that wait.
-const SPARE_LEN: usize = QUEUE_LEN + 2;
+/// Items that are under way at once at most: one being filled, one being read, and those that wait.
+pub const SPARE_LEN: usize = QUEUE_LEN + 2;
 /// How often a waiting sender looks whether it should stop.
 const SEND_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -78,6 +78,12 @@ pub fn mailbox<T>(policy: Policy) -> (Outbox<T>, Inbox<T>) {
 }
 
 impl<T: Default> Outbox<T> {
+    /// Makes all the items there will ever be. How many are under way at once is a matter of timing: without this, one
+    /// might have to be made long after the start.
+    pub fn stock(&self, make: impl FnMut() -> T) {
+        std::iter::repeat_with(make).take(SPARE_LEN).for_each(|item| self.recycle(item));
+    }
+
     /// An item to fill: one that came back, or a new one.
     pub fn spare(&self) -> T {
         self.spares.pop().unwrap_or_default()
@@ -221,6 +227,18 @@ mod tests {
             outbox.post(n, || false).expect("there is room");
         }
         assert_eq!(outbox.post(9, || true), Err(Disconnected));
+    }
+
+    #[test]
+    fn a_stocked_outbox_makes_nothing_however_many_are_under_way() {
+        let (outbox, inbox) = mailbox::<Vec<u8>>(Policy::Lossless);
+        outbox.stock(|| Vec::with_capacity(9));
+        for _ in 0..QUEUE_LEN {
+            outbox.post(outbox.spare(), || false).expect("there is room");
+        }
+        let Taken::Item(being_read) = inbox.take(SOON) else { panic!("two wait") };
+        outbox.post(outbox.spare(), || false).expect("there is room");
+        assert_eq!((being_read.capacity(), outbox.spare().capacity()), (9, 9));
     }
 
     #[test]

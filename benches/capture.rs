@@ -3,6 +3,7 @@
 //! First the decoders on the same pictures, then a whole camera (the tests' preloaded one, at 30 frames a second): from
 //! the driver's timestamp to the frame in hand, which includes the driver's wake-up, the dequeue, and the copy or the
 //! decoding.
+#![expect(clippy::unwrap_used, reason = "a bench may panic")]
 
 #[path = "common/mod.rs"]
 mod common;

@@ -2,10 +2,10 @@
 
 use crate::capture::{Resolution, SourceSpec};
 use crate::config::Config;
-use crate::pipeline::Options;
+use crate::pipeline::{Options, Pace};
 use crate::sink::jsonl::LandmarkDetail;
 use crate::sink::{JsonlConfig, OutputConfig, ShmConfig, VmcConfig};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Cli {
     /// Options of tracking.
     #[command(flatten)]
     pub track: TrackArgs,
-    /// Say more: once for debug, twice for trace. RUST_LOG, where it is set, decides instead.
+    /// Say more: once for debug, twice for trace. `RUST_LOG`, where it is set, decides instead.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -97,15 +97,6 @@ pub enum ModelsAction {
     },
 }
 
-/// How files are played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Pace {
-    /// As fast as they can be processed; no frame is dropped.
-    Fast,
-    /// At their own rate, as if a camera delivered them.
-    Realtime,
-}
-
 /// Where pictures come from, what is measured and where it goes.
 #[derive(Debug, Args)]
 pub struct TrackArgs {
@@ -151,7 +142,7 @@ pub struct TrackArgs {
     /// Camera pixel format: mjpeg, yuyv, nv12 or grey
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Configuration file; without it $XDG_CONFIG_HOME/facetrackd/config.toml where there is one
+    /// Configuration file; without it facetrackd/config.toml in the XDG place, if there is one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -200,7 +191,7 @@ impl TrackArgs {
                 .as_deref()
                 .map_or_else(|| SourceSpec::Camera(camera()), SourceSpec::from_source_arg),
             sequence: self.sequence,
-            realtime: self.pace == Pace::Realtime,
+            pace: self.pace,
             repeat: false,
             raw: self.raw,
         }

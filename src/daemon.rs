@@ -1,6 +1,7 @@
 //! Tracking as a service: signals, the service manager, the line a second in the log.
 
 mod demo;
+mod notify;
 
 pub use demo::{Look, run as demo};
 
@@ -79,15 +80,15 @@ pub fn track(
     reread: &dyn Fn() -> anyhow::Result<Config>,
 ) -> anyhow::Result<()> {
     let pipeline = Pipeline::start(config, options, pack, None)?;
-    let mut manager = ServiceManager::default();
-    manager.ready();
+    let mut watchdog = notify::Watchdog::default();
+    notify::ready();
     let beat = tick(BEAT);
     let mut log = Log::default();
     loop {
         select! {
             recv(pipeline.done()) -> _ => break,
             recv(requests) -> request => match request {
-                Ok(Request::Reload) => reload(&pipeline, &mut manager, reread),
+                Ok(Request::Reload) => reload(&pipeline, reread),
                 Ok(Request::RetakeNeutral) => {
                     tracing::info!("learning the neutral face anew: look at the camera with a relaxed face");
                     pipeline.retake_neutral();
@@ -99,11 +100,11 @@ pub fn track(
             },
             recv(beat) -> _ => {
                 log.line(&pipeline);
-                manager.feed(&pipeline);
+                watchdog.feed(pipeline.stats());
             }
         }
     }
-    manager.stopping();
+    notify::stopping();
     finish(pipeline)
 }
 
@@ -115,8 +116,8 @@ fn finish(pipeline: Pipeline) -> anyhow::Result<()> {
     }
 }
 
-fn reload(pipeline: &Pipeline, manager: &mut ServiceManager, reread: &dyn Fn() -> anyhow::Result<Config>) {
-    manager.reloading();
+fn reload(pipeline: &Pipeline, reread: &dyn Fn() -> anyhow::Result<Config>) {
+    notify::reloading();
     match reread() {
         Ok(config) => {
             pipeline.reconfigure(config);
@@ -124,7 +125,7 @@ fn reload(pipeline: &Pipeline, manager: &mut ServiceManager, reread: &dyn Fn() -
         }
         Err(error) => tracing::warn!("the old configuration stays: {error:#}"),
     }
-    manager.ready();
+    notify::ready();
 }
 
 /// The line a second.
@@ -149,57 +150,6 @@ impl Log {
             "age p50 {p50:.1} ms, p99 {p99:.1} ms"
         );
     }
-}
-
-/// systemd's notification protocol; silent elsewhere.
-#[derive(Default)]
-struct ServiceManager {
-    /// Rounds of the capture and infer threads at the last feeding.
-    rounds: [u64; 2],
-}
-
-#[cfg(target_os = "linux")]
-impl ServiceManager {
-    fn tell(states: &[sd_notify::NotifyState<'_>]) {
-        if let Err(error) = sd_notify::notify(states) {
-            tracing::warn!("the service manager does not listen: {error}");
-        }
-    }
-
-    fn ready(&mut self) {
-        Self::tell(&[sd_notify::NotifyState::Ready]);
-    }
-
-    fn reloading(&mut self) {
-        match sd_notify::NotifyState::monotonic_usec_now() {
-            Ok(now) => Self::tell(&[sd_notify::NotifyState::Reloading, now]),
-            Err(error) => tracing::warn!("no clock for the service manager: {error}"),
-        }
-    }
-
-    fn stopping(&mut self) {
-        Self::tell(&[sd_notify::NotifyState::Stopping]);
-    }
-
-    /// Feeds the watchdog, but only where both threads went round since the last time: a pipeline that hangs is let
-    /// starve, so that it is restarted.
-    fn feed(&mut self, pipeline: &Pipeline) {
-        let stats = pipeline.stats();
-        let rounds =
-            [&stats.capture_rounds, &stats.infer_rounds].map(|counter| counter.load(Ordering::Relaxed));
-        if rounds.iter().zip(&self.rounds).all(|(now, before)| now != before) {
-            Self::tell(&[sd_notify::NotifyState::Watchdog]);
-        }
-        self.rounds = rounds;
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl ServiceManager {
-    fn ready(&mut self) {}
-    fn reloading(&mut self) {}
-    fn stopping(&mut self) {}
-    fn feed(&mut self, _pipeline: &Pipeline) {}
 }
 
 /// The configuration that tracking reads where none is named, if the user has one.

@@ -107,7 +107,9 @@ fn cameras(json: bool) -> anyhow::Result<()> {
         println!("no camera found; is it plugged in, and does `ls /dev/video*` show it?");
     }
     if !json {
-        cameras.iter().for_each(|camera| println!("{camera}"));
+        for camera in &cameras {
+            println!("{camera}");
+        }
     }
     Ok(())
 }

@@ -46,6 +46,15 @@ pub enum PipelineError {
     Panicked(&'static str),
 }
 
+/// How files are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pace {
+    /// As fast as they can be processed; no frame is dropped.
+    Fast,
+    /// At their own rate, as if a camera delivered them.
+    Realtime,
+}
+
 /// What to run, beyond the configuration.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,8 +62,8 @@ pub struct Options {
     pub source: SourceSpec,
     /// A folder of images is a film.
     pub sequence: bool,
-    /// Play a file at its own rate.
-    pub realtime: bool,
+    /// How a file is played.
+    pub pace: Pace,
     /// Begin a file again at its end.
     pub repeat: bool,
     /// Leave smoothing out.
@@ -100,7 +109,7 @@ impl Pipeline {
         let tracker = Tracker::from_files(&runtime, |name| pack.model(name), &config.tracking)?;
         let networks = Networks { tracker, expression: ExpressionNet::new(&runtime)? };
 
-        let live = source.is_live() || options.realtime;
+        let live = source.is_live() || options.pace == Pace::Realtime;
         let policy = if live { Policy::Latest } else { Policy::Lossless };
         let (outbox, frames) = mailbox(policy);
         let (samples_outbox, samples) = mailbox(policy);

@@ -4,6 +4,7 @@
 //! none these tests say so and pass. `vcam/uml/build-kernel` makes one. Inside the guest this very test binary runs
 //! its `guest_` tests; they are ignored outside.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 #[path = "vcam/frames.rs"]
 mod frames;
@@ -163,7 +164,7 @@ impl UsbCamera {
     /// Plugs a camera into a port of the hub; its serial number is the port.
     fn plug(port: u32, formats: &[&str]) -> Self {
         let shared = PathBuf::from(std::env::var_os(GUEST).expect("runs in the guest only"));
-        let lines: String = formats.iter().map(|f| format!("format {f}\n")).collect();
+        let lines: String = formats.iter().flat_map(|f| ["format ", f, "\n"]).collect();
         let config = PathBuf::from(format!("/run/camera{port}"));
         let log = PathBuf::from(format!("/run/camera{port}.log"));
         let file = |name: &str| shared.join(name).display().to_string();

@@ -36,7 +36,7 @@ impl Stage {
         let (allocations, cpu, start) = (thread_allocations().unwrap_or(0), thread_cpu(), Instant::now());
         let result = work();
         self.wall.push(start.elapsed());
-        self.cpu += thread_cpu() - cpu;
+        self.cpu += thread_cpu().saturating_sub(cpu);
         self.allocations += thread_allocations().unwrap_or(0) - allocations;
         result
     }
@@ -48,7 +48,7 @@ impl Stage {
         self.wall.reserve(1);
         let (allocations, cpu) = (thread_allocations().unwrap_or(0), thread_cpu());
         let wall = work();
-        self.cpu += thread_cpu() - cpu;
+        self.cpu += thread_cpu().saturating_sub(cpu);
         self.allocations += thread_allocations().unwrap_or(0) - allocations;
         self.wall.extend(wall);
         wall.is_some()
@@ -88,6 +88,7 @@ pub fn print_machine() {
     println!("{} x {}", std::thread::available_parallelism().map_or(0, usize::from), model.unwrap_or("?"));
 }
 
+#[allow(dead_code, reason = "each bench uses a part of what they share")]
 /// The process's peak resident memory in MB, where the system tells.
 #[allow(dead_code, reason = "not every bench looks at memory")]
 pub fn peak_resident_mb() -> Option<f64> {

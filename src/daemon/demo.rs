@@ -4,7 +4,7 @@ use crate::capture::SourceSpec;
 use crate::config::Config;
 use crate::daemon::Request;
 use crate::face::{Blendshape, Face, FaceSample, ibug68};
-use crate::pipeline::{Options, Pipeline};
+use crate::pipeline::{Options, Pace, Pipeline};
 use crate::provision::InstalledPack;
 use crossbeam_channel::{Receiver, select, tick};
 use crossbeam_queue::ArrayQueue;
@@ -62,8 +62,13 @@ pub fn run(
     repeat: bool,
     look: Look,
 ) -> anyhow::Result<()> {
-    let options =
-        Options { source: SourceSpec::Memory(CLIP), sequence: true, realtime: true, repeat, raw: false };
+    let options = Options {
+        source: SourceSpec::Memory(CLIP),
+        sequence: true,
+        pace: Pace::Realtime,
+        repeat,
+        raw: false,
+    };
     let latest = Arc::new(ArrayQueue::new(1));
     let feed = Arc::clone(&latest);
     // A copy a frame: the demo is looked at, not measured.

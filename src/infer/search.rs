@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn frame(width: u32, height: u32, starts_sequence: bool) -> Frame {
-        Frame { width, height, starts_sequence, ..Frame::default() }
+        Frame { starts_sequence, width, height, ..Frame::default() }
     }
 
     fn steps(plan: &mut Plan, frame: &Frame) -> Vec<Step> {

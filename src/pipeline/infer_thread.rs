@@ -199,14 +199,13 @@ impl InferThread {
         let now = frame.stream_time;
         self.people.retain(|p| now.since(p.seen_at) < MEMORY);
         for observation in observations {
-            let person = match self.people.iter_mut().position(|p| p.id == observation.id) {
-                Some(i) => &mut self.people[i],
-                None => {
-                    self.calm_frames = 0;
-                    self.people.push(Person::new(observation.id, &self.config.pose));
-                    self.people.last_mut().expect("just pushed")
-                }
-            };
+            let known = self.people.iter().position(|p| p.id == observation.id);
+            let index = known.unwrap_or_else(|| {
+                self.calm_frames = 0;
+                self.people.push(Person::new(observation.id, self.config.pose));
+                self.people.len() - 1
+            });
+            let person = &mut self.people[index];
             person.seen_at = now;
             let mut tracked = self.spare_faces.pop().unwrap_or_default();
             let face = &mut tracked.face;
@@ -269,10 +268,10 @@ impl InferThread {
 }
 
 impl Person {
-    fn new(id: u32, config: &PoseConfig) -> Self {
+    fn new(id: u32, config: PoseConfig) -> Self {
         Self {
             id,
-            pose: HeadPoseSolver::new(config),
+            pose: HeadPoseSolver::new(&config),
             calibration: Calibration::new(),
             seen_at: MonoTime::default(),
         }

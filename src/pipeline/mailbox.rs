@@ -116,9 +116,8 @@ impl<T: Default> Outbox<T> {
         loop {
             match self.queue.send_timeout(item, SEND_PATIENCE) {
                 Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Disconnected(_)) => return Err(Disconnected),
                 Err(SendTimeoutError::Timeout(back)) if !stop() => item = back,
-                Err(SendTimeoutError::Timeout(_)) => return Err(Disconnected),
+                Err(_) => return Err(Disconnected),
             }
         }
     }

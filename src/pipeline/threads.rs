@@ -2,7 +2,7 @@
 
 use super::mailbox::{Inbox, Outbox, Taken};
 use super::stats::Stats;
-use super::{Control, Options, PipelineError};
+use super::{Control, Options, Pace, PipelineError};
 use crate::capture::{CaptureConfig, CaptureError, Next, Source};
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
@@ -39,7 +39,7 @@ impl CaptureThread {
             self.stats.skipped.store(source.skipped(), Ordering::Relaxed);
             match next {
                 Next::Frame => {
-                    if self.options.realtime && !pacer.wait(&mut frame, || self.stopped()) {
+                    if self.options.pace == Pace::Realtime && !pacer.wait(&mut frame, || self.stopped()) {
                         break;
                     }
                     self.stats.frames.fetch_add(1, Ordering::Relaxed);

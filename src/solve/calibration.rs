@@ -211,13 +211,17 @@ mod tests {
 
     fn shut(face: &AlignedLandmarks) -> AlignedLandmarks {
         let mut other = *face;
-        [159, 145, 386, 374].iter().for_each(|&i: &usize| other.points[i].y = 0.0);
+        for i in [159, 145, 386, 374] {
+            other.points[i].y = 0.0;
+        }
         other
     }
 
     fn showing(pairs: &[(Blendshape, f32)]) -> Blendshapes {
         let mut e = Blendshapes::default();
-        pairs.iter().for_each(|&(b, v)| e[b] = v);
+        for &(b, v) in pairs {
+            e[b] = v;
+        }
         e
     }
 

@@ -1,6 +1,7 @@
-//! The LD_PRELOAD camera: builds it, plugs cameras in and out, and runs a test inside it.
+//! The `LD_PRELOAD` camera: builds it, plugs cameras in and out, and runs a test inside it.
 //!
 //! A test under `LD_PRELOAD` is the same test in a process of its own. Needs `cc`; no root, no device nodes.
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 #![allow(dead_code, reason = "tests and benches use different parts")]
 
 use std::fs;

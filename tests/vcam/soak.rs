@@ -1,5 +1,7 @@
 //! Long runs: what the process holds after many faults is what it held after the first.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use crate::frames::{ask_until, next_frame, open, resources};
 use crate::vcam::Vcam;
 use crate::{config, inside, yuyv_camera};

@@ -184,7 +184,7 @@ fn a_region_far_outside_is_all_border() {
 #[test]
 fn fine_stripes_average_out_instead_of_aliasing() {
     let (width, height) = (1280u32, 720u32);
-    let stripes = |i: usize| if (i % width as usize) % 2 == 0 { 0 } else { 255 };
+    let stripes = |i: usize| if (i % width as usize).is_multiple_of(2) { 0 } else { 255 };
     let data = (0..(width * height) as usize).map(stripes).collect();
     let frame = Frame { width, height, format: PixelFormat::Gray8, data, ..Frame::default() };
     let target = Target { size: 128, range: (0.0, 1.0), border: Border::Replicate };

@@ -46,7 +46,7 @@ impl Film {
         self.index += 1;
         let (width, height) = (width as u32, height as u32);
         let format = PixelFormat::Gray8;
-        Frame { width, height, format, data, stream_time, starts_sequence, ..Frame::default() }
+        Frame { stream_time, starts_sequence, width, height, format, data, ..Frame::default() }
     }
 }
 

@@ -29,7 +29,6 @@ impl Default for AlignedLandmarks {
 /// reads this table.
 #[expect(clippy::approx_constant, reason = "measured places; that two of them are near 1/π means nothing")]
 #[rustfmt::skip]
-#[expect(clippy::approx_constant, reason = "a place on the head that happens to be near 1/pi")]
 const STABLE: [(u16, f64, [f64; 3]); 48] = [
     (6, 1.00, [0.000, -0.024, 0.294]),
     (8, 1.00, [0.000, 0.140, 0.238]),

@@ -255,7 +255,9 @@ impl Blocks {
                 }
             } else {
                 for (run, &value) in body.chunks_exact_mut(run).zip(samples) {
-                    run.iter_mut().for_each(|sum| *sum += u16::from(value));
+                    for sum in run.iter_mut() {
+                        *sum += u16::from(value);
+                    }
                 }
             }
         }

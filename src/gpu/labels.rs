@@ -106,7 +106,10 @@ pub fn label(
     let origin_depth = spec.pose.translation_mm.z;
     let px_per_mm = camera.picture_px_per_mm(origin_depth);
     let seen: Vec<Vec3> = posed.iter().map(|p| to_camera(*p)).collect();
-    let gap = |a: usize, b: usize| posed[a].distance(posed[b]);
+    // The lids' rims on the head model: MediaPipe's lid points lie on the lids' skin and stay apart on a shut eye.
+    let rim = |i: usize| shape.head_point(head.landmarks68[i] as usize);
+    let gap =
+        |a: [usize; 2], b: [usize; 2]| 0.5 * (rim(a[0]).distance(rim(b[0])) + rim(a[1]).distance(rim(b[1])));
     let camera_from_head = spec.pose.rotation;
     Label {
         index: 0,
@@ -123,7 +126,7 @@ pub fn label(
         blendshapes: std::array::from_fn(|i| spec.expression[crate::face::Blendshape::ALL[i]]),
         rotation: spec.pose.rotation,
         translation_mm: spec.pose.translation_mm,
-        eye_openness_mm: [gap(386, 374), gap(159, 145)],
+        eye_openness_mm: [gap([43, 44], [47, 46]), gap([37, 38], [41, 40])],
         gaze: [0, 1].map(|side| camera_from_head * shape.gaze(side)),
         light_sh: rotated(&spec.light.sh, camera_from_head).map(|c| c * spec.light.exposure),
         key: [camera_from_head * spec.light.key.direction, spec.light.key.color * spec.light.exposure],

@@ -99,7 +99,7 @@ fn a_labelled_point_lies_on_the_pixel_that_shows_it() {
             .filter(|i| magenta(&face.photo.rgb[3 * i..3 * i + 3]))
             .map(|i| Vec2::new((i % 256) as f32 + 0.5, (i / 256) as f32 + 0.5))
             .collect();
-        assert!(found.len() > 8, "point {point} was painted on {} pixels", found.len());
+        assert!(found.len() > 4, "point {point} was painted on {} pixels", found.len());
         let middle = found.iter().sum::<Vec2>() / found.len() as f32;
         let label = face.label.landmarks[point].truncate();
         assert!(middle.distance(label) < 1.6, "point {point}: painted at {middle}, labelled at {label}");
@@ -156,7 +156,7 @@ fn each_coefficient_moves_its_own_region_and_side() {
         // jawLeft, mouthLeft and their like name a direction, not a side.
         if b.mirrored() != b && !matches!(name, "jawLeft" | "jawRight" | "mouthLeft" | "mouthRight") {
             let own = movement(&studio, b, own_side);
-            assert!(own > 0.9 * all, "{name} moves the other side: {own} of {all}");
+            assert!(own > 0.8 * all, "{name} moves the other side: {own} of {all}");
         }
         // Eyes and brows lie above the nose's tip, jaw and lips below the eyes; centimetres on the neutral head.
         let region: fn(Vec3) -> bool = match name {

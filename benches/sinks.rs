@@ -76,8 +76,12 @@ fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ring = format!("bench-{}", std::process::id());
     let face = TrackedFace { presence: Presence::Tracked, face: Face::default() };
-    let mut sample =
-        FaceSample { image_size: Vec2::new(1280.0, 720.0), faces: vec![face], ..FaceSample::default() };
+    let mut sample = FaceSample {
+        from_frame: true,
+        image_size: Vec2::new(1280.0, 720.0),
+        faces: vec![face],
+        ..FaceSample::default()
+    };
 
     let (mut sinks, mut all) = (Vec::new(), Stage::new("all at once"));
     for (name, config) in outputs(&to, folder.path(), &ring) {

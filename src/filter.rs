@@ -1,9 +1,9 @@
 //! Smoothing, and what happens when a face is lost.
 //!
-//! Each group of signals has its own one-euro filter ([`one_euro`]), because each has its own speed: a blink is over in
+//! Each group of signals has its own one-euro filter (`one_euro`), because each has its own speed: a blink is over in
 //! 150 ms, a smile takes half a second. Time is the sample's `stream_time`, so a file gives the same numbers at any
 //! pace; where that time stands still, runs backwards or pauses, a face starts anew at its raw values.
-//! A lost face is held, fades to neutral and goes ([`hold`]).
+//! A lost face is held, fades to neutral and goes (`hold`).
 
 mod hold;
 mod one_euro;

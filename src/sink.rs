@@ -277,6 +277,8 @@ impl Sink {
         }
         match self {
             Self::Stream(sink) => sink.send(sample, now),
+            // Recordings have a line for each frame; that a source is silent is for those who listen now.
+            Self::Jsonl(_) | Self::Csv(_) if !sample.from_frame => {}
             Self::Jsonl(sink) => sink.send(sample)?,
             Self::Csv(sink) => sink.send(sample, now)?,
             #[cfg(target_os = "linux")]
@@ -329,6 +331,7 @@ pub(crate) mod testing {
     pub fn sample_of(faces: impl IntoIterator<Item = Face>) -> FaceSample {
         let tracked = |face| TrackedFace { presence: Presence::Tracked, face };
         FaceSample {
+            from_frame: true,
             image_size: Vec2::new(640.0, 480.0),
             captured_at: MonoTime::from_secs_f64(1.0),
             faces: faces.into_iter().map(tracked).collect(),

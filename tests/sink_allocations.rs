@@ -58,7 +58,7 @@ fn no_output_allocates_for_a_frame() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("avatar.json"), AVATAR).unwrap();
     let face = TrackedFace { presence: Presence::Tracked, face: Face::default() };
-    let mut sample = FaceSample { faces: vec![face], ..FaceSample::default() };
+    let mut sample = FaceSample { from_frame: true, faces: vec![face], ..FaceSample::default() };
     for config in outputs(&to, folder.path()) {
         let mut sink = Sink::open(&config).unwrap();
         let mut send = |n: u16| {

@@ -1,10 +1,10 @@
 //! A turned square of the image as the input of a network.
 //!
 //! Two steps, so that each stays simple and fast:
-//! 1. [`reduce`]: the part of the frame that the square covers, whatever its [`PixelFormat`], becomes packed 32-bit
+//! 1. `reduce`: the part of the frame that the square covers, whatever its [`PixelFormat`], becomes packed 32-bit
 //!    pixels, averaged over blocks of 2, 4, 8, … where the square is that much larger than the input: plain bilinear
 //!    sampling would skip pixels, and a distant face would flicker.
-//! 2. [`warp`]: bilinear sampling of those pixels, then YUV to RGB, straight into the network's planes.
+//! 2. `warp`: bilinear sampling of those pixels, then YUV to RGB, straight into the network's planes.
 //!
 //! The blocks lie on a grid that is fixed in the image, so that a region that follows a face does not make it shimmer.
 

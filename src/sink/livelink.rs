@@ -1,7 +1,7 @@
 //! Live Link Face: the packets that Unreal Engine takes from the iPhone app, and the app's CSV.
 //!
 //! A packet is the version (u32, little-endian), then big-endian: a name of the device, a name of the subject, a frame
-//! time, a frame rate, and 61 floats: the 52 by [`ORDER`], then yaw, pitch, roll of the head, the left and the right eye
+//! time, a frame rate, and 61 floats: the 52 by `ORDER`, then yaw, pitch, roll of the head, the left and the right eye
 //! in radians. Positive: to the subject's left, down, left ear up. Without a face the packet ends after the names.
 
 use super::SinkError;

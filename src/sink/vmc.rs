@@ -1,7 +1,7 @@
 //! VMC protocol (specification V3.1): OSC over UDP for avatar programs.
 //!
-//! Bones are local turns in [Unity's space](unity), on a skeleton of our own; only the head, the neck with a share of
-//! its turn, and the eyes move. Without a measured face `Ext/OK` says so, and no pose is sent once the face has faded.
+//! Bones are local turns in Unity's space, on a skeleton of our own; only the head, the neck with a share of its turn, and
+//! the eyes move. Without a measured face `Ext/OK` says so, and no pose is sent once the face has faded.
 
 mod layout;
 mod presets;

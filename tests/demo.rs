@@ -203,7 +203,7 @@ fn middle(course: &[f32], from: usize, to: usize) -> f32 {
     let window = &course[from..=to];
     let low = window.iter().copied().fold(f32::INFINITY, f32::min);
     let high = window.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let above = |v: &&(usize, &f32)| *v.1 >= (low + high) / 2.0;
+    let above = |v: &&(usize, &f32)| *v.1 >= f32::midpoint(low, high);
     let frames: Vec<(usize, &f32)> = window.iter().enumerate().collect();
     let (first, last) = (frames.iter().find(above), frames.iter().rev().find(above));
     from as f32 + (first.expect("the highest").0 + last.expect("the highest").0) as f32 / 2.0

@@ -88,7 +88,6 @@ pub fn print_machine() {
     println!("{} x {}", std::thread::available_parallelism().map_or(0, usize::from), model.unwrap_or("?"));
 }
 
-#[allow(dead_code, reason = "each bench uses a part of what they share")]
 /// The process's peak resident memory in MB, where the system tells.
 #[allow(dead_code, reason = "not every bench looks at memory")]
 pub fn peak_resident_mb() -> Option<f64> {

@@ -1,7 +1,8 @@
 //! The command line: what may be typed, and how it joins the configuration file.
 
-use crate::capture::{Resolution, SourceSpec};
+use crate::capture::{Flip, Resolution, Rotation, SourceSpec};
 use crate::config::Config;
+use crate::infer::TrackerConfig;
 use crate::pipeline::{Options, Pace};
 use crate::sink::jsonl::LandmarkDetail;
 use crate::sink::{JsonlConfig, OutputConfig, ShmConfig, VmcConfig};
@@ -127,8 +128,8 @@ pub struct TrackArgs {
     /// Give the values before smoothing
     #[arg(long)]
     pub raw: bool,
-    /// Track up to this many faces
-    #[arg(long, value_name = "N")]
+    /// Track up to this many faces, 1 to 8
+    #[arg(long, value_name = "N", value_parser = number_of_faces)]
     pub faces: Option<usize>,
     /// Field of view across the picture's longer side, in degrees
     #[arg(long, value_name = "DEGREES", value_parser = degrees)]
@@ -142,6 +143,15 @@ pub struct TrackArgs {
     /// Camera pixel format: mjpeg, yuyv, nv12 or grey
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
+    /// Turn the picture clockwise by this many degrees: 0, 90, 180 or 270
+    #[arg(long, value_name = "DEGREES")]
+    pub rotate: Option<Rotation>,
+    /// Mirror the picture: none, horizontal or vertical
+    #[arg(long, value_name = "WAY")]
+    pub flip: Option<Flip>,
+    /// Forbid auto-exposure to lower the frame rate, where the camera offers that control
+    #[arg(long)]
+    pub lock_fps: bool,
     /// Configuration file; without it facetrackd/config.toml in the XDG place, if there is one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -168,6 +178,9 @@ impl TrackArgs {
         camera.resolution = self.resolution.or(camera.resolution);
         camera.fps = self.fps.or(camera.fps);
         camera.format = self.format.clone().or(camera.format.take());
+        camera.rotate = self.rotate.unwrap_or(camera.rotate);
+        camera.flip = self.flip.unwrap_or(camera.flip);
+        camera.lock_fps |= self.lock_fps;
         camera.device = self.camera.clone().or(camera.device.take());
         config.tracking.faces = self.faces.unwrap_or(config.tracking.faces);
         config.pose.fov_deg = self.fov.unwrap_or(config.pose.fov_deg);
@@ -204,6 +217,15 @@ const FIRST_CAMERA: &str = "0";
 /// Reads a value as the configuration file would.
 fn as_in_config<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
     T::deserialize(StrDeserializer::<ValueError>::new(text)).map_err(|error| error.to_string())
+}
+
+/// A number of faces that can be tracked.
+fn number_of_faces(text: &str) -> Result<usize, String> {
+    let range = TrackerConfig::FACES;
+    text.parse()
+        .ok()
+        .filter(|faces| range.contains(faces))
+        .ok_or_else(|| format!("{} to {} faces can be tracked", range.start(), range.end()))
 }
 
 /// An angle that a lens can have.

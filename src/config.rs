@@ -159,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_out_of_range_is_refused_with_its_line_and_range() {
+        for (text, range) in [
+            ("[tracking]\nfaces = 0\n", "1 to 8"),
+            ("[tracking]\npresence_min = nan\n", "0 to 1"),
+            ("[pose]\nfov_deg = 200.0\n", "5 to 150"),
+            ("[filter]\nhold_s = -1.0\n", "0 to 60"),
+            ("[camera]\nfreeze_timeout_s = 0.0\n", "0.2 to 60"),
+        ] {
+            let error = Config::parse(text).expect_err(text).to_string();
+            assert!(error.contains("line 2") && error.contains(range), "{error}");
+        }
+    }
+
+    #[test]
     fn an_output_of_no_known_type_is_refused_and_the_known_ones_are_named() {
         let error = Config::parse("[[output]]\ntype = \"vcm\"\n").expect_err("unknown type").to_string();
         assert!(error.contains("line 1") || error.contains("line 2"), "{error}");

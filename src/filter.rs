@@ -15,6 +15,7 @@ pub use one_euro::Smoothing;
 use crate::clock::MonoTime;
 use crate::face::{Blendshape, Face, FaceSample, HeadPose, LANDMARK_COUNT, Presence, TrackedFace};
 use crate::geom::Rect;
+use crate::within::within;
 use glam::{Mat3, Quat, Vec3};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -94,12 +95,7 @@ impl FilterConfig {
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
-    let seconds = f32::deserialize(deserializer)?;
-    if (0.0..=60.0).contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err(serde::de::Error::custom(format_args!("a time here is 0 to 60 seconds, not {seconds}")))
-    }
+    within(deserializer, "a time in seconds", 0.0, 60.0)
 }
 
 /// Smooths every tracked face and lets lost ones fade. One for a stream; keeps a little state for each face.

@@ -17,3 +17,4 @@ pub mod pipeline;
 pub mod provision;
 pub mod sink;
 pub mod solve;
+mod within;

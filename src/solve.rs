@@ -18,6 +18,7 @@ pub use calibration::Calibration;
 pub use gaze::eye_look;
 pub use head_pose::HeadPoseSolver;
 
+use crate::within::within;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::ops::RangeInclusive;
 
@@ -49,10 +50,10 @@ impl Default for PoseConfig {
 }
 
 fn fov_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
-    let fov = f32::deserialize(deserializer)?;
-    if PoseConfig::FOV_DEG.contains(&fov) {
-        Ok(fov)
-    } else {
-        Err(serde::de::Error::custom(format_args!("a field of view is 5 to 150 degrees, not {fov}")))
-    }
+    within(
+        deserializer,
+        "a field of view in degrees",
+        *PoseConfig::FOV_DEG.start(),
+        *PoseConfig::FOV_DEG.end(),
+    )
 }

@@ -1,5 +1,6 @@
 //! The `[camera]` table.
 
+use crate::within::within;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub struct CaptureConfig {
     /// Forbid auto-exposure to lower the frame rate in the dark, where the camera offers that control.
     pub lock_fps: bool,
     /// Seconds without a frame after which a camera counts as frozen and is reopened. 0.2 to 60.
+    #[serde(deserialize_with = "freeze_timeout")]
     pub freeze_timeout_s: f64,
     /// Start although the camera is missing or busy, and take it when it is there.
     pub wait: bool,
@@ -62,6 +64,10 @@ impl CaptureConfig {
     pub(super) fn file_fps(&self) -> f64 {
         self.fps.filter(|f| f.is_finite() && *f > 0.0).unwrap_or(30.0)
     }
+}
+
+fn freeze_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    within(deserializer, "the time after which a camera counts as frozen, in seconds,", 0.2, 60.0)
 }
 
 /// A picture size, written `1280x720`.

@@ -9,7 +9,10 @@ use crate::clock::MonoTime;
 use crate::face::{LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
 use crate::geom::{Rect, Roi};
+use crate::within::within;
 use glam::{Vec2, Vec3};
+use serde::Deserializer;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,13 +21,34 @@ use std::time::Duration;
 #[serde(default, deny_unknown_fields)]
 pub struct TrackerConfig {
     /// How many faces are tracked at most, 1 to 8.
+    #[serde(deserialize_with = "a_few")]
     pub faces: usize,
     /// A face is lost when the landmark network's belief in it falls below this, 0 to 1.
+    #[serde(deserialize_with = "share")]
     pub presence_min: f32,
     /// Belief of the detector from which on a face is tried, 0 to 1. Whether it is one, the landmark network says.
+    #[serde(deserialize_with = "share")]
     pub detection_min: f32,
     /// Seconds between looks for further faces, and at whether what is tracked is a face at all.
+    #[serde(deserialize_with = "interval_s")]
     pub look_interval_s: f32,
+}
+
+impl TrackerConfig {
+    /// How many faces may be tracked. Each costs a run of the landmark network a frame.
+    pub const FACES: RangeInclusive<usize> = 1..=8;
+}
+
+fn a_few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    within(deserializer, "the number of faces", *TrackerConfig::FACES.start(), *TrackerConfig::FACES.end())
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    within(deserializer, "a belief", 0.0, 1.0)
+}
+
+fn interval_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    within(deserializer, "an interval in seconds", 0.0, 3600.0)
 }
 
 impl Default for TrackerConfig {

@@ -110,7 +110,7 @@ typedef struct facetrackd_sample {
     float image_width, image_height;
     uint32_t face_count;                            /* faces below */
     uint32_t face_total;                            /* faces seen; more than face_count where they did not fit */
-    uint64_t reserved;
+    uint64_t from_frame;                            /* 1: a frame was measured; 0: the source is silent */
     facetrackd_face faces[FACETRACKD_MAX_FACES];
 } facetrackd_sample;
 

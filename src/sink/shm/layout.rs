@@ -129,6 +129,8 @@ impl Pen<'_> {
     }
 }
 
+/// Where a slot's head says whether a frame was measured: 1, or 0 while the source is silent.
+const FROM_FRAME: usize = 56;
 const TRACKED: u32 = 1;
 const FADING: u32 = 2;
 
@@ -143,7 +145,7 @@ pub fn encode_slot(sample: &FaceSample, published_at: MonoTime, out: &mut [u8]) 
     pen.floats(sample.image_size.to_array());
     pen.u32(sample.faces.len().min(capacity) as u32);
     pen.u32(sample.faces.len() as u32);
-    pen.u64(0);
+    pen.u64(u64::from(sample.from_frame));
     for face in sample.faces.iter().take(capacity) {
         encode_face(face, &mut pen);
     }
@@ -216,6 +218,7 @@ pub fn decode_slot(slot: &[u8], out: &mut FaceSample) {
     eye.u64();
     out.stream_time = MonoTime::from_nanos(eye.u64());
     out.image_size = eye.vec2();
+    out.from_frame = Eye { bytes: slot, at: FROM_FRAME }.u64() == 1;
     out.faces.resize_with(count, || TrackedFace { presence: Presence::Fading, face: Face::default() });
     for (i, face) in out.faces.iter_mut().enumerate() {
         decode_face(&mut Eye { bytes: slot, at: SLOT_HEAD_SIZE + i * FACE_SIZE }, face);

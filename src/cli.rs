@@ -197,12 +197,11 @@ impl TrackArgs {
 
     /// What to run, beside the configuration.
     pub fn options(&self, config: &Config) -> Options {
-        let camera = || config.camera.device.clone().unwrap_or_else(|| FIRST_CAMERA.to_owned());
         Options {
             source: self
                 .source
                 .as_deref()
-                .map_or_else(|| SourceSpec::Camera(camera()), SourceSpec::from_source_arg),
+                .map_or_else(|| config.camera.source(), SourceSpec::from_source_arg),
             sequence: self.sequence,
             pace: self.pace,
             repeat: false,
@@ -210,9 +209,6 @@ impl TrackArgs {
         }
     }
 }
-
-/// The camera that is opened where none is named.
-const FIRST_CAMERA: &str = "0";
 
 /// Reads a value as the configuration file would.
 fn as_in_config<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {

@@ -1,5 +1,6 @@
 //! The `[camera]` table.
 
+use super::SourceSpec;
 use crate::within::within;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
@@ -60,6 +61,11 @@ impl Default for CaptureConfig {
 }
 
 impl CaptureConfig {
+    /// The camera that is configured, or the first.
+    pub fn source(&self) -> SourceSpec {
+        SourceSpec::Camera(self.device.clone().unwrap_or_else(|| "0".to_owned()))
+    }
+
     /// Frames a second of files that do not know their own rate.
     pub(super) fn file_fps(&self) -> f64 {
         self.fps.filter(|f| f.is_finite() && *f > 0.0).unwrap_or(30.0)
@@ -185,6 +191,13 @@ impl FromStr for Flip {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_camera_is_opened_where_none_is_named() {
+        assert_eq!(CaptureConfig::default().source(), SourceSpec::Camera("0".into()));
+        let named = CaptureConfig { device: Some("brio".into()), ..CaptureConfig::default() };
+        assert_eq!(named.source(), SourceSpec::Camera("brio".into()));
+    }
 
     #[test]
     fn the_table_reads_back_as_it_was_written() {

@@ -3,7 +3,7 @@
 use super::mailbox::{Inbox, Outbox, Taken};
 use super::stats::Stats;
 use super::{Control, Options, Pace, PipelineError};
-use crate::capture::{CaptureConfig, CaptureError, Next, Source};
+use crate::capture::{CaptureConfig, CaptureError, Next, Source, SourceSpec};
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use crate::frame::Frame;
@@ -65,7 +65,12 @@ impl CaptureThread {
     }
 
     fn open(&self) -> Result<Source, CaptureError> {
-        Source::open(&self.options.source, &self.config, self.options.sequence)
+        // Which camera is the configuration's to say, and it may say another than at the start.
+        let spec = match &self.options.source {
+            SourceSpec::Camera(_) => self.config.source(),
+            other => other.clone(),
+        };
+        Source::open(&spec, &self.config, self.options.sequence)
     }
 
     /// Takes over a new camera configuration. A camera that refuses it is opened again as it was.

@@ -6,39 +6,44 @@
 mod adjust;
 pub mod babble;
 pub mod csv;
+mod error;
 pub mod ifacialmocap;
 pub mod jsonl;
+mod listen;
 pub mod livelink;
 pub mod openseeface;
 pub mod opentrack;
 mod osc;
 pub mod plain_osc;
+mod service;
 #[cfg(target_os = "linux")]
 pub mod shm;
 mod stream;
 mod udp;
 pub mod vmc;
 pub mod vrchat;
+pub mod websocket;
 
 pub use adjust::Adjust;
 pub use csv::CsvConfig;
+pub use error::SinkError;
 pub use ifacialmocap::IFacialMocapConfig;
 pub use jsonl::JsonlConfig;
 pub use livelink::LiveLinkConfig;
 pub use plain_osc::OscConfig;
+pub use service::Service;
 #[cfg(target_os = "linux")]
 pub use shm::ShmConfig;
 pub use stream::{DatagramConfig, Stream};
 pub use udp::Traffic;
 pub use vmc::VmcConfig;
 pub use vrchat::VrchatConfig;
+pub use websocket::WebSocketConfig;
 
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 
 /// One `[[output]]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,6 +67,9 @@ pub enum OutputConfig {
     Vrchat(VrchatConfig),
     /// OSC in facetrackd's own schema.
     Osc(OscConfig),
+    /// JSON to websocket clients, such as a page in a browser.
+    #[serde(rename = "websocket")]
+    WebSocket(WebSocketConfig),
     /// JSON, one line a frame.
     Jsonl(JsonlConfig),
     /// A recording in Live Link Face's CSV.
@@ -84,102 +92,12 @@ impl fmt::Display for OutputConfig {
             Self::Babble(config) => to("Babble", config.address.as_deref()),
             Self::Vrchat(config) => to("VRChat", config.address.as_deref()),
             Self::Osc(config) => to("OSC", config.address.as_deref()),
+            Self::WebSocket(config) => write!(f, "websocket on {}", config.listen),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
             Self::Csv(config) => write!(f, "CSV {}", config.path.display()),
             #[cfg(target_os = "linux")]
             Self::Shm(config) => write!(f, "shared memory {}", config.name),
         }
-    }
-}
-
-/// What can be wrong with an output.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// A setting makes no sense.
-    #[error("the {output} output cannot work like this: {problem}")]
-    Config {
-        /// The `type` of the output.
-        output: &'static str,
-        /// What is wrong, with the value.
-        problem: String,
-    },
-    /// A host name that nobody knows, or a malformed address.
-    #[error("cannot find the receiver `{address}` ({source}); give it as HOST:PORT, such as 127.0.0.1:39539")]
-    Resolve {
-        /// As it was given.
-        address: String,
-        /// The resolver's word.
-        source: io::Error,
-    },
-    /// The system gives no socket.
-    #[error("cannot open a socket to send to {address}: {source}")]
-    Socket {
-        /// As it was given.
-        address: String,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// A file cannot be created.
-    #[error("cannot write to {}: {source}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// VRChat's file of an avatar cannot be used.
-    #[error("cannot read the avatar {}: {source}; VRChat writes it to OSC/usr_.../Avatars/ when OSC is on", path.display())]
-    Avatar {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: io::Error,
-    },
-    /// Writing failed; the output is at its end.
-    #[error("writing to {} failed: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// No space left; the output is at its end.
-    #[error("the disk is full: {} is cut off in its last line; free some space and start again", path.display())]
-    DiskFull {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Whoever read the pipe has left. For standard output this is a quiet end of the program.
-    #[error("the reader of {} has closed it", path.display())]
-    PipeClosed {
-        /// The pipe; `-` for standard output.
-        path: PathBuf,
-    },
-    /// The ring in shared memory.
-    #[cfg(target_os = "linux")]
-    #[error(transparent)]
-    Ring(#[from] shm::RingError),
-    /// A number that is not finite reached the outputs. Nothing of the sample was sent. A stage before let it pass.
-    #[error("frame {frame} has a number that is not finite; it was not sent")]
-    NotFinite {
-        /// [`FaceSample::index`].
-        frame: u64,
-    },
-}
-
-impl SinkError {
-    /// What a failed write to `path` means.
-    fn from_write(path: PathBuf, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::BrokenPipe => Self::PipeClosed { path },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            _ => Self::Write { path, source },
-        }
-    }
-
-    /// Whether the output may go on with the next sample.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::NotFinite { .. })
     }
 }
 
@@ -198,6 +116,7 @@ impl OutputConfig {
             Self::Babble(config) => config.adjust.validate("babble"),
             Self::Vrchat(config) => config.validate(),
             Self::Osc(config) => config.validate(),
+            Self::WebSocket(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
             Self::Csv(config) => config.validate(),
             #[cfg(target_os = "linux")]
@@ -210,6 +129,8 @@ impl OutputConfig {
 pub enum Sink {
     /// Any of the protocols that push datagrams to a receiver.
     Stream(Box<Stream>),
+    /// Any of those whose receivers come, go and talk back.
+    Service(Box<Service>),
     /// See [`jsonl`].
     Jsonl(jsonl::JsonlSink),
     /// See [`csv`].
@@ -227,6 +148,7 @@ impl Sink {
     pub fn open(config: &OutputConfig) -> Result<Self, SinkError> {
         config.validate()?;
         match config {
+            OutputConfig::WebSocket(c) => websocket::open(c).map(|sink| Self::Service(Box::new(sink))),
             OutputConfig::Jsonl(c) => jsonl::JsonlSink::open(c).map(Self::Jsonl),
             OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
             #[cfg(target_os = "linux")]
@@ -262,6 +184,7 @@ impl Sink {
                 Stream::open("osc", to, plain_osc::DEFAULT_PORT, &c.adjust, encoder)
             }
             OutputConfig::Jsonl(_) | OutputConfig::Csv(_) => unreachable!("files are no streams"),
+            OutputConfig::WebSocket(_) => unreachable!("it has a thread of its own"),
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(_) => unreachable!("a ring is no stream"),
         }
@@ -277,6 +200,7 @@ impl Sink {
         }
         match self {
             Self::Stream(sink) => sink.send(sample, now),
+            Self::Service(sink) => sink.send(sample, now),
             // Recordings have a line for each frame; that a source is silent is for those who listen now.
             Self::Jsonl(_) | Self::Csv(_) if !sample.from_frame => {}
             Self::Jsonl(sink) => sink.send(sample)?,
@@ -294,6 +218,7 @@ impl Sink {
     pub fn close(&mut self, now: MonoTime) -> Result<(), SinkError> {
         match self {
             Self::Stream(sink) => sink.close(now),
+            Self::Service(sink) => sink.close(),
             Self::Jsonl(_) | Self::Csv(_) => {}
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.close(now),
@@ -305,6 +230,7 @@ impl Sink {
     pub fn traffic(&self) -> Traffic {
         match self {
             Self::Stream(sink) => sink.traffic(),
+            Self::Service(sink) => sink.traffic(),
             Self::Jsonl(sink) => sink.traffic(),
             Self::Csv(sink) => sink.traffic(),
             #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use facetrackd::face::{Blendshape, Face, FaceSample, Presence, TrackedFace};
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{
     Adjust, CsvConfig, DatagramConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig, OscConfig,
-    OutputConfig, Sink, VmcConfig, VrchatConfig,
+    OutputConfig, Sink, VmcConfig, VrchatConfig, WebSocketConfig,
 };
 use std::net::UdpSocket;
 use std::path::Path;
@@ -40,6 +40,10 @@ fn outputs(to: &str, folder: &Path) -> Vec<OutputConfig> {
         OutputConfig::Babble(datagrams()),
         OutputConfig::Vrchat(vrchat),
         OutputConfig::Osc(OscConfig { address, ..OscConfig::default() }),
+        OutputConfig::WebSocket(WebSocketConfig {
+            listen: "127.0.0.1:0".into(),
+            ..WebSocketConfig::default()
+        }),
         OutputConfig::Jsonl(jsonl),
         OutputConfig::Csv(CsvConfig { path: folder.join("take.csv"), fps: 60, adjust }),
         #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@
 //! Frames without a measured face have a line too, with no faces. The same samples give the same bytes.
 
 use super::{SinkError, Traffic};
-use crate::face::{BLENDSHAPE_COUNT, Blendshapes, Face, FaceSample, Landmarks, ibug68};
+use crate::face::{BLENDSHAPE_COUNT, Blendshapes, Face, FaceSample, Gaze, HeadPose, Landmarks, ibug68};
 use glam::{Mat3, Vec2, Vec3};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -149,8 +149,9 @@ struct FaceLine<'a> {
     blendshapes: Coefficients<'a>,
 }
 
+/// Where a head is and how it is turned.
 #[derive(Serialize)]
-struct HeadLine {
+pub(super) struct HeadLine {
     rotation: [[f64; 3]; 3],
     translation_mm: [f64; 3],
     yaw_deg: f64,
@@ -158,16 +159,35 @@ struct HeadLine {
     roll_deg: f64,
 }
 
+/// Where the eyes look.
 #[derive(Serialize)]
-struct GazeLine {
+pub(super) struct GazeLine {
     left: [f64; 3],
     right: [f64; 3],
 }
 
+impl HeadLine {
+    pub fn new(head: &HeadPose) -> Self {
+        let angles = head.angles();
+        let degrees = |radians: f32| round::<4>(f64::from(radians).to_degrees());
+        Self {
+            rotation: rows(head.rotation).map(|row| row.map(round::<6>)),
+            translation_mm: triple::<3>(head.translation_mm),
+            yaw_deg: degrees(angles.yaw_rad),
+            pitch_deg: degrees(angles.pitch_rad),
+            roll_deg: degrees(angles.roll_rad),
+        }
+    }
+}
+
+impl GazeLine {
+    pub fn new(gaze: &Gaze) -> Self {
+        Self { left: triple::<6>(gaze.left), right: triple::<6>(gaze.right) }
+    }
+}
+
 impl<'a> FaceLine<'a> {
     fn new(face: &'a Face, detail: LandmarkDetail) -> Self {
-        let (angles, rows) = (face.head.angles(), rows(face.head.rotation));
-        let degrees = |radians: f32| round::<4>(f64::from(radians).to_degrees());
         Self {
             id: face.id,
             presence: round::<4>(face.presence),
@@ -175,14 +195,8 @@ impl<'a> FaceLine<'a> {
                 .map(round::<3>),
             landmarks: (detail == LandmarkDetail::All).then_some(Mesh(&face.landmarks)),
             landmarks68: (detail != LandmarkDetail::None).then(|| Ibug(ibug68(&face.landmarks))),
-            head: HeadLine {
-                rotation: rows.map(|row| row.map(round::<6>)),
-                translation_mm: triple::<3>(face.head.translation_mm),
-                yaw_deg: degrees(angles.yaw_rad),
-                pitch_deg: degrees(angles.pitch_rad),
-                roll_deg: degrees(angles.roll_rad),
-            },
-            gaze: GazeLine { left: triple::<6>(face.gaze.left), right: triple::<6>(face.gaze.right) },
+            head: HeadLine::new(&face.head),
+            gaze: GazeLine::new(&face.gaze),
             blendshapes: Coefficients(&face.blendshapes),
         }
     }
@@ -204,7 +218,8 @@ impl Serialize for Ibug {
     }
 }
 
-struct Coefficients<'a>(&'a Blendshapes);
+/// The 52 by name.
+pub(super) struct Coefficients<'a>(pub &'a Blendshapes);
 
 impl Serialize for Coefficients<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -217,7 +232,7 @@ impl Serialize for Coefficients<'_> {
 }
 
 /// Rounds to `DECIMALS` places, so that the shortest form of the number has no more. Never negative zero.
-fn round<const DECIMALS: i32>(value: impl Into<f64>) -> f64 {
+pub(super) fn round<const DECIMALS: i32>(value: impl Into<f64>) -> f64 {
     let scale = 10f64.powi(DECIMALS);
     (value.into() * scale).round() / scale + 0.0
 }

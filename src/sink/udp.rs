@@ -140,8 +140,18 @@ impl UdpSender {
     }
 }
 
-/// Finds the address of `HOST`, `HOST:PORT`, `IPV4[:PORT]`, `IPV6` or `[IPV6]:PORT`.
+/// Finds the address to send to; see [`find`].
 pub(super) fn resolve(address: &str, default_port: u16) -> Result<SocketAddr, SinkError> {
+    let found = find(address, default_port)?;
+    if found.port() == 0 {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "port 0 cannot be sent to");
+        return Err(SinkError::Resolve { address: address.to_owned(), source });
+    }
+    Ok(found)
+}
+
+/// Finds the address of `HOST`, `HOST:PORT`, `IPV4[:PORT]`, `IPV6` or `[IPV6]:PORT`.
+pub(super) fn find(address: &str, default_port: u16) -> Result<SocketAddr, SinkError> {
     let failed = |source| SinkError::Resolve { address: address.to_owned(), source };
     if let Ok(ip) = address.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok((ip, default_port).into());
@@ -153,11 +163,7 @@ pub(super) fn resolve(address: &str, default_port: u16) -> Result<SocketAddr, Si
     let mut all: Vec<SocketAddr> = found.map_err(failed)?.collect();
     // Receivers of these protocols mostly listen on IPv4 alone; `localhost` often names IPv6 first.
     all.sort_by_key(SocketAddr::is_ipv6);
-    let first = all.into_iter().next().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    if first.port() == 0 {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "port 0 cannot be sent to")));
-    }
-    Ok(first)
+    all.into_iter().next().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
 #[cfg(test)]

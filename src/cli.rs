@@ -1,11 +1,13 @@
 //! The command line: what may be typed, and how it joins the configuration file.
 
+mod outputs;
+
+pub use outputs::OutputArgs;
+
 use crate::capture::{Flip, Resolution, Rotation, SourceSpec};
 use crate::config::Config;
 use crate::infer::TrackerConfig;
 use crate::pipeline::{Options, Pace};
-use crate::sink::jsonl::LandmarkDetail;
-use crate::sink::{JsonlConfig, OutputConfig, ShmConfig, VmcConfig};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -16,6 +18,9 @@ Examples:
   facetrackd                                    track the configured camera, VMC to 127.0.0.1:39539
   facetrackd --camera 0 --vmc 127.0.0.1:39540   track the first camera for another receiver
   facetrackd --camera brio --shm face           by a part of the camera's name, into a shared-memory ring
+  facetrackd --vmc --vrchat --livelink 192.168.0.20 --csv take.csv
+                                                several receivers at once, and a recording
+  facetrackd --ifacialmocap-listen 0.0.0.0      as the phone app: whoever asks on the network is answered
   facetrackd --source clip.mp4 --jsonl out.jsonl
   facetrackd --source photos/ --jsonl -         a folder: every image by itself, one line each
   facetrackd demo                               see it work without a camera";
@@ -40,7 +45,7 @@ pub struct Cli {
 pub enum Command {
     /// Play the demo clip through the whole pipeline and show the parameters, no camera needed
     #[command(after_help = "Examples:\n  facetrackd demo\n  facetrackd demo --vmc 192.168.0.20:39539 --loop")]
-    Demo(DemoArgs),
+    Demo(Box<DemoArgs>),
     /// List cameras, their formats, and which one would be opened
     #[command(after_help = "Examples:\n  facetrackd cameras\n  facetrackd cameras --json")]
     Cameras {
@@ -113,18 +118,6 @@ pub struct TrackArgs {
     /// How a file is played
     #[arg(long, value_enum, default_value_t = Pace::Fast)]
     pub pace: Pace,
-    /// Send VMC to this receiver (any number)
-    #[arg(long, value_name = "HOST:PORT")]
-    pub vmc: Vec<String>,
-    /// Write to the shared-memory ring /dev/shm/facetrackd.NAME (any number)
-    #[arg(long, value_name = "NAME")]
-    pub shm: Vec<String>,
-    /// Write one JSON line for each frame to a file, `-` for standard output (any number)
-    #[arg(long, value_name = "FILE")]
-    pub jsonl: Vec<String>,
-    /// Which landmarks the JSON lines hold: none, 68 or all
-    #[arg(long, value_name = "WHICH", value_parser = as_in_config::<LandmarkDetail>, default_value = "all")]
-    pub jsonl_landmarks: LandmarkDetail,
     /// Give the values before smoothing
     #[arg(long)]
     pub raw: bool,
@@ -155,20 +148,23 @@ pub struct TrackArgs {
     /// Configuration file; without it facetrackd/config.toml in the XDG place, if there is one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where samples go.
+    #[command(flatten)]
+    pub outputs: OutputArgs,
 }
 
 /// Options of the demo.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Send VMC to these receivers instead of 127.0.0.1:39539
-    #[arg(long, value_name = "HOST:PORT")]
-    pub vmc: Vec<String>,
     /// Play it again and again until Ctrl-C
     #[arg(long = "loop")]
     pub repeat: bool,
     /// Print a line a second instead of drawing
     #[arg(long)]
     pub plain: bool,
+    /// Where samples go, instead of VMC to 127.0.0.1:39539.
+    #[command(flatten)]
+    pub outputs: OutputArgs,
 }
 
 impl TrackArgs {
@@ -184,15 +180,7 @@ impl TrackArgs {
         camera.device = self.camera.clone().or(camera.device.take());
         config.tracking.faces = self.faces.unwrap_or(config.tracking.faces);
         config.pose.fov_deg = self.fov.unwrap_or(config.pose.fov_deg);
-        let vmc = self
-            .vmc
-            .iter()
-            .map(|to| OutputConfig::Vmc(VmcConfig { address: to.clone(), ..VmcConfig::default() }));
-        let shm = self.shm.iter().map(|name| OutputConfig::Shm(ShmConfig::new(name)));
-        let jsonl = self.jsonl.iter().map(|path| {
-            OutputConfig::Jsonl(JsonlConfig { path: path.into(), landmarks: self.jsonl_landmarks })
-        });
-        config.output.extend(vmc.chain(shm).chain(jsonl));
+        config.output.extend(self.outputs.configs());
     }
 
     /// What to run, beside the configuration.

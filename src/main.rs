@@ -5,7 +5,6 @@ use clap::{CommandFactory, Parser};
 use facetrackd::cli::{Cli, Command, DemoArgs, ModelsAction, TrackArgs};
 use facetrackd::config::{Config, DEFAULT_TOML};
 use facetrackd::daemon::{self, Look};
-use facetrackd::sink::{OutputConfig, VmcConfig};
 use facetrackd::{capture, provision};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -89,11 +88,7 @@ fn look(args: &DemoArgs) -> Look {
 }
 
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
-    let mut config = Config::default();
-    if !args.vmc.is_empty() {
-        let vmc = |to: &String| OutputConfig::Vmc(VmcConfig { address: to.clone(), ..VmcConfig::default() });
-        config.output = args.vmc.iter().map(vmc).collect();
-    }
+    let config = Config { output: args.outputs.configs(), ..Config::default() };
     let requests = daemon::listen().context("cannot listen for signals")?;
     let pack = provision::ensure(&provision::Bars::default())?;
     daemon::demo(&config, &pack, &requests, args.repeat, look(args))

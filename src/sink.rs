@@ -86,6 +86,9 @@ impl fmt::Display for OutputConfig {
         match self {
             Self::Vmc(config) => to("VMC", Some(&config.address)),
             Self::OpenSeeFace(config) => to("OpenSeeFace", config.address.as_deref()),
+            Self::IFacialMocap(IFacialMocapConfig { listen: Some(listen), .. }) => {
+                write!(f, "iFacialMocap listening on {listen}")
+            }
             Self::IFacialMocap(config) => to("iFacialMocap", config.address.as_deref()),
             Self::LiveLink(config) => to("Live Link Face", config.address.as_deref()),
             Self::Opentrack(config) => to("opentrack", config.address.as_deref()),
@@ -131,6 +134,8 @@ pub enum Sink {
     Stream(Box<Stream>),
     /// Any of those whose receivers come, go and talk back.
     Service(Box<Service>),
+    /// See [`ifacialmocap`].
+    IFacialMocap(Box<ifacialmocap::Answers>),
     /// See [`jsonl`].
     Jsonl(jsonl::JsonlSink),
     /// See [`csv`].
@@ -153,6 +158,9 @@ impl Sink {
             OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(c) => Ok(Self::Shm(shm::ShmSink::open(c, MonoTime::now())?)),
+            OutputConfig::IFacialMocap(c @ IFacialMocapConfig { listen: Some(listen), .. }) => {
+                ifacialmocap::Answers::open(c, listen).map(|sink| Self::IFacialMocap(Box::new(sink)))
+            }
             other => Self::open_stream(other).map(|stream| Self::Stream(Box::new(stream))),
         }
     }
@@ -167,7 +175,7 @@ impl Sink {
             }
             OutputConfig::IFacialMocap(c) => {
                 let (to, encoder) = (c.address.as_deref(), ifacialmocap::Encoder::new(c.format));
-                Stream::open("ifacialmocap", to, ifacialmocap::DEFAULT_PORT, &c.adjust, encoder)
+                Stream::open("ifacialmocap", to, c.format.port(), &c.adjust, encoder)
             }
             OutputConfig::LiveLink(c) => {
                 let (to, encoder) = (c.address.as_deref(), livelink::Encoder::new(c));
@@ -201,6 +209,7 @@ impl Sink {
         match self {
             Self::Stream(sink) => sink.send(sample, now),
             Self::Service(sink) => sink.send(sample, now),
+            Self::IFacialMocap(sink) => sink.send(sample, now),
             // Recordings have a line for each frame; that a source is silent is for those who listen now.
             Self::Jsonl(_) | Self::Csv(_) if !sample.from_frame => {}
             Self::Jsonl(sink) => sink.send(sample)?,
@@ -219,7 +228,7 @@ impl Sink {
         match self {
             Self::Stream(sink) => sink.close(now),
             Self::Service(sink) => sink.close(),
-            Self::Jsonl(_) | Self::Csv(_) => {}
+            Self::IFacialMocap(_) | Self::Jsonl(_) | Self::Csv(_) => {}
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.close(now),
         }
@@ -231,6 +240,7 @@ impl Sink {
         match self {
             Self::Stream(sink) => sink.traffic(),
             Self::Service(sink) => sink.traffic(),
+            Self::IFacialMocap(sink) => sink.traffic(),
             Self::Jsonl(sink) => sink.traffic(),
             Self::Csv(sink) => sink.traffic(),
             #[cfg(target_os = "linux")]

@@ -30,11 +30,15 @@ fn outputs(to: &str, folder: &Path) -> Vec<OutputConfig> {
         ..VrchatConfig::default()
     };
     let ifacialmocap = IFacialMocapConfig { address: address.clone(), ..IFacialMocapConfig::default() };
+    // A port that was free a moment ago.
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let asked = IFacialMocapConfig { listen: Some(free.to_string()), ..ifacialmocap.clone() };
     let live_link = LiveLinkConfig { address: address.clone(), ..LiveLinkConfig::default() };
     vec![
         OutputConfig::Vmc(VmcConfig { address: to.to_owned(), ..VmcConfig::default() }),
         OutputConfig::OpenSeeFace(datagrams()),
         OutputConfig::IFacialMocap(ifacialmocap),
+        OutputConfig::IFacialMocap(asked),
         OutputConfig::LiveLink(live_link),
         OutputConfig::Opentrack(datagrams()),
         OutputConfig::Babble(datagrams()),

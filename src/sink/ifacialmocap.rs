@@ -1,4 +1,5 @@
-//! What the phone apps iFacialMocap and Facemotion3d stream: a line of text a datagram, pushed without being asked.
+//! What the phone apps iFacialMocap and Facemotion3d stream: a line of text a datagram, pushed without being asked, or
+//! sent to whoever asks as the apps' receivers do.
 //!
 //! | format | an entry | names |
 //! |---|---|---|
@@ -10,6 +11,12 @@
 //! degrees. Positive: x down, y to the subject's left, z right ear up. A first entry that names no blendshape is there
 //! because one receiver drops the first.
 
+mod answers;
+mod request;
+
+pub use answers::Answers;
+pub use request::Request;
+
 use super::SinkError;
 use super::adjust::{Adjust, Adjuster, FaceView};
 use super::stream::Encode;
@@ -17,16 +24,21 @@ use crate::face::{Blendshape, FaceSample};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
-/// Where receivers listen, and the app too.
+/// Where iFacialMocap's receivers listen, and the app too.
 pub const DEFAULT_PORT: u16 = 49983;
 
 /// The `ifacialmocap` output.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IFacialMocapConfig {
-    /// The receiver, `HOST:PORT` or `HOST`.
+    /// The receiver to push to, `HOST:PORT` or `HOST`. Without it, and without `listen`, this machine.
     pub address: Option<String>,
-    /// How it is written.
+    /// Where receivers may ask, `HOST:PORT` or `HOST`: `127.0.0.1` for this machine's, `0.0.0.0` for everyone's.
+    pub listen: Option<String>,
+    /// The receivers' port that answers go to. Unset: 49983 (Facemotion3d 49993, TCP 49986), as from the apps; to a
+    /// receiver on this machine the port it asked from.
+    pub reply_port: Option<u16>,
+    /// How it is written where it is pushed. Who asks says it themselves.
     pub format: Format,
     /// Mirroring, gain, rate.
     pub adjust: Adjust,
@@ -45,10 +57,29 @@ pub enum Format {
     Facemotion3d,
 }
 
+impl Format {
+    /// Where receivers of this format listen, and the app too.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::V1 | Self::V2 => DEFAULT_PORT,
+            Self::Facemotion3d => 49993,
+        }
+    }
+}
+
 impl IFacialMocapConfig {
     /// # Errors
     /// [`SinkError::Config`] names the setting and its range.
     pub fn validate(&self) -> Result<(), SinkError> {
+        let fail =
+            |problem: &str| Err(SinkError::Config { output: "ifacialmocap", problem: problem.to_owned() });
+        match (self.reply_port, &self.listen) {
+            (Some(0), _) => return fail("reply_port is 0, which no receiver has"),
+            (Some(_), None) => {
+                return fail("reply_port is for those who ask, but nobody can without `listen`");
+            }
+            _ => {}
+        }
         self.adjust.validate("ifacialmocap")
     }
 }
@@ -71,6 +102,12 @@ impl Encoder {
         let entries = Blendshape::ALL.map(|b| (b, format!("{}{separator}", name(b)))).to_vec();
         let dummy = if format == Format::V1 { "facetrackd-0|" } else { "facetrackd&0|" };
         Self { entries, dummy, line: Vec::with_capacity(2048) }
+    }
+
+    /// The line that says `view`; writing to memory does not fail.
+    fn line(&mut self, view: &FaceView) -> Option<&[u8]> {
+        self.write(view).ok()?;
+        Some(&self.line)
     }
 
     fn write(&mut self, view: &FaceView) -> std::io::Result<()> {
@@ -105,10 +142,9 @@ fn short_name(b: Blendshape) -> String {
 
 impl Encode for Encoder {
     fn encode(&mut self, sample: &FaceSample, adjuster: &mut Adjuster, send: &mut dyn FnMut(&[u8])) {
-        if let Some(view) = adjuster.primary(sample)
-            && self.write(&view).is_ok()
-        {
-            send(&self.line);
+        let view = adjuster.primary(sample);
+        if let Some(line) = view.and_then(|view| self.line(&view)) {
+            send(line);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::SinkError;
 use super::udp::find;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 /// Listens for connections on `address` (`HOST` or `HOST:PORT`; port 0 takes any). Non-blocking.
 ///
@@ -17,6 +17,18 @@ pub(super) fn tcp(address: &str, default_port: u16) -> Result<(TcpListener, Sock
     let own = listener.local_addr().map_err(failed)?;
     warn_of(own);
     Ok((listener, own))
+}
+
+/// Takes datagrams on `address` (`HOST` or `HOST:PORT`; port 0 takes any).
+///
+/// # Errors
+/// The name cannot be resolved, or the port is taken.
+pub(super) fn udp(address: &str, default_port: u16) -> Result<(UdpSocket, SocketAddr), SinkError> {
+    let failed = |source| SinkError::Listen { address: address.to_owned(), source };
+    let socket = UdpSocket::bind(find(address, default_port)?).map_err(failed)?;
+    let own = socket.local_addr().map_err(failed)?;
+    warn_of(own);
+    Ok((socket, own))
 }
 
 fn warn_of(own: SocketAddr) {

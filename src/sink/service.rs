@@ -151,6 +151,7 @@ impl Service {
             sent: load(&self.desk.sent),
             bytes: load(&self.desk.bytes),
             failed: load(&self.desk.failed),
+            ignored: 0,
         }
     }
 }

@@ -178,6 +178,6 @@ impl ShmSink {
 
     /// Samples and bytes published.
     pub fn traffic(&self) -> Traffic {
-        Traffic { sent: self.published, bytes: self.bytes, failed: 0 }
+        Traffic { sent: self.published, bytes: self.bytes, ..Traffic::default() }
     }
 }

@@ -26,6 +26,8 @@ pub struct Traffic {
     pub bytes: u64,
     /// Datagrams that the system could not send, or that it says nobody listened for.
     pub failed: u64,
+    /// What came in and was no request of the protocol. Nothing comes where an output does not listen.
+    pub ignored: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

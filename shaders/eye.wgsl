@@ -2,8 +2,10 @@
 @fragment
 fn main(s: Surface) -> @location(0) vec4<f32> {
     let side = i32(s.shade.x + 0.5);
-    let texel = textureSample(irises, smooth_sampler, s.uv, i32(face.layers[0].z)).rgb;
-    let r = distance(s.uv, vec2(0.5));
+    // The pack paints an iris of 6.2 mm radius; a human's has 5.85 mm, and so have the labels.
+    let at = vec2(0.5) + (s.uv - vec2(0.5)) * (6.2 / 5.85);
+    let texel = textureSample(irises, smooth_sampler, at, i32(face.layers[0].z)).rgb;
+    let r = distance(at, vec2(0.5));
     let white = smoothstep(0.125, 0.15, r);
     var albedo = linear_color(texel);
     let red = face.eye_make_up[0].w * smoothstep(0.14, 0.30, r);

@@ -16,6 +16,7 @@ pub mod rng;
 pub mod run;
 pub mod sampler;
 pub mod scene;
+pub mod seal;
 pub mod shape;
 pub mod shard;
 pub mod spec;

@@ -99,6 +99,25 @@ class Shard:
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
+def iris_contour(label, eye, points=32):
+    """The iris' contour in the picture (points, 2), counter-clockwise from the subject's left; `eye` is "left" or "right"."""
+    a, b, c, d = label["head_mm"][{"right": slice(469, 473), "left": slice(474, 478)}[eye]].astype(np.float64)
+    t = np.linspace(0, 2 * np.pi, points, endpoint=False)[:, None]
+    return project(label, (a + b + c + d) / 4 + np.cos(t) * (a - c) / 2 + np.sin(t) * (b - d) / 2)
+
+
+def project(label, head_mm):
+    """Where points of head space (n, 3) lie in the picture (n, 2)."""
+    camera = head_mm @ label["rotation"].astype(np.float64).T + label["translation_mm"]
+    n = camera[:, :2] / camera[:, 2:]
+    r2 = np.minimum((n**2).sum(1, keepdims=True), 2)
+    k1, k2 = label["distortion"]
+    frame = n * (1 + r2 * (k1 + r2 * k2)) * label["focal_px"] + label["principal_px"]
+    frame = frame + label["rolling_px"] * (frame[:, 1:] / label["frame_px"][1] - 0.5)
+    affine = label["picture_from_frame"]
+    return frame @ affine[:, :2].T + affine[:, 2]
+
+
 class Faces(IterableDataset):
     """Streams (picture, labels) from a folder of shards, shuffled within a shard and over the shards.
 

@@ -284,6 +284,7 @@ fn pipelines(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> HashMap<P
         immediate_size: 0,
     });
     let mesh_vertex = module(device, "vertex", &[&head, shader!("vertex")]);
+    let eye_vertex = module(device, "eye_vertex", &[&head, shader!("eye_vertex")]);
     let back_vertex = module(device, "background_vertex", &[&head, shader!("background_vertex")]);
     let skin = shader!("skin_common");
     let passes: [(Pass, &str, Vec<&str>); 9] = [
@@ -301,8 +302,11 @@ fn pipelines(device: &wgpu::Device, layout: &wgpu::BindGroupLayout) -> HashMap<P
         let mut source = vec![head.as_str()];
         source.extend(parts);
         let fragment = module(device, label, &source);
-        let is_background = pass == Pass::Background;
-        let vertex = if is_background { &back_vertex } else { &mesh_vertex };
+        let vertex = match pass {
+            Pass::Background => &back_vertex,
+            Pass::Head(Material::Eye) => &eye_vertex,
+            _ => &mesh_vertex,
+        };
         (pass, pipeline(device, &layout, pass, vertex, &fragment))
     };
     passes.into_iter().map(build).collect()

@@ -106,10 +106,6 @@ pub fn label(
     let origin_depth = spec.pose.translation_mm.z;
     let px_per_mm = camera.picture_px_per_mm(origin_depth);
     let seen: Vec<Vec3> = posed.iter().map(|p| to_camera(*p)).collect();
-    // The lids' rims on the head model: MediaPipe's lid points lie on the lids' skin and stay apart on a shut eye.
-    let rim = |i: usize| shape.head_point(head.landmarks68[i] as usize);
-    let gap =
-        |a: [usize; 2], b: [usize; 2]| 0.5 * (rim(a[0]).distance(rim(b[0])) + rim(a[1]).distance(rim(b[1])));
     let camera_from_head = spec.pose.rotation;
     Label {
         index: 0,
@@ -126,7 +122,7 @@ pub fn label(
         blendshapes: std::array::from_fn(|i| spec.expression[crate::face::Blendshape::ALL[i]]),
         rotation: spec.pose.rotation,
         translation_mm: spec.pose.translation_mm,
-        eye_openness_mm: [gap([43, 44], [47, 46]), gap([37, 38], [41, 40])],
+        eye_openness_mm: LIDS.map(|lids| openness(&lids, neutral, posed)),
         gaze: [0, 1].map(|side| camera_from_head * shape.gaze(side)),
         light_sh: rotated(&spec.light.sh, camera_from_head).map(|c| c * spec.light.exposure),
         key: [camera_from_head * spec.light.key.direction, spec.light.key.color * spec.light.exposure],
@@ -141,6 +137,20 @@ pub fn label(
         ],
         faults_scale: 1.0,
     }
+}
+
+/// Landmarks of the upper and the lower lid over the iris, left eye, right eye.
+const LIDS: [[(usize, usize); 3]; 2] =
+    [[(387, 373), (386, 374), (385, 380)], [(160, 144), (159, 145), (158, 153)]];
+
+/// Millimetres between the lids' margins, along the line between them on the eye at rest: lids that slide along each other
+/// do not count as open.
+fn openness(lids: &[(usize, usize); 3], neutral: &[Vec3], posed: &[Vec3]) -> f32 {
+    let open = |(upper, lower): &(usize, usize)| {
+        let rest = (neutral[*upper] - neutral[*lower]).normalize_or(Vec3::Y);
+        (posed[*upper] - posed[*lower]).dot(rest).max(0.0)
+    };
+    lids.iter().map(open).sum::<f32>() / 3.0
 }
 
 fn glass_opacity(thing: &Thing) -> f32 {

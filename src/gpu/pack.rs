@@ -57,6 +57,14 @@ pub struct Modes {
     pub span: Vec<(usize, usize)>,
 }
 
+impl Modes {
+    /// Displacement of a vertex by a mode of weight one.
+    pub fn at(&self, mode: usize, vertex: usize) -> Vec3 {
+        let first = 3 * (mode * VERTICES + vertex);
+        Vec3::from_array(std::array::from_fn(|k| f32::from(self.values[first + k]))) * self.scale[mode]
+    }
+}
+
 /// The head.
 pub struct HeadAsset {
     /// Neutral mean mesh, centimetres.

@@ -68,7 +68,8 @@ impl<'a> Sampler<'a> {
         let (view, drawn_pose) = view::sample(&mut rng, &self.options);
         let pose = pose.unwrap_or(drawn_pose);
         let look = look::sample(&mut rng, self.pack);
-        let (light, backdrop, dimness) = light::sample(&mut rng, self.environments, &pose);
+        let (light, backdrop, dimness) =
+            light::sample(&mut rng, self.environments, &pose, look::reflectance(&look, self.pack));
         let things = things::sample(&mut rng, self.pack, &look, self.options.occluders);
         let look = look::with_things(look, &things, self.pack);
         let mut faults = view::faults(&mut rng, dimness);

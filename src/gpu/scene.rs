@@ -6,6 +6,7 @@ use super::light::EnvironmentLight;
 use super::mesh::{HeadMesh, StaticVertex, pack_normal, unorm8};
 use super::pack::Pack;
 use super::places::LandmarkPlaces;
+use super::seal::Seals;
 use super::shape::{ExpressionMap, Shape, smooth_normals};
 use super::spec::{Cut, FaceSpec, Thing};
 use super::target::{DrawList, MovingVertex};
@@ -27,6 +28,7 @@ pub struct Studio {
     /// Light of the pack's environments.
     pub environments: Vec<EnvironmentLight>,
     map: ExpressionMap,
+    seals: Seals,
     hair_sources: Vec<Vec<u32>>,
     anchors: Anchors,
 }
@@ -75,6 +77,7 @@ impl Studio {
             mesh: HeadMesh::new(&pack.head),
             environments: pack.environments.iter().map(EnvironmentLight::new).collect(),
             map: ExpressionMap::new(&pack.head),
+            seals: Seals::new(&pack.head, &places),
             hair_sources: pack.hair.iter().map(|h| split_seams(h).0).collect(),
             anchors: Anchors::find(&pack.head.neutral),
             pack,
@@ -96,10 +99,10 @@ impl Studio {
         list: &mut DrawList,
     ) -> Label {
         let shape = &mut stage.shape;
-        shape.set_identity(&self.pack.head, &self.places, &spec.identity);
+        shape.set_identity(&self.pack.head, &self.places, &self.seals, &spec.identity);
         let neutral = self.landmarks(shape, &shape.base);
         let fit = self.fit(shape, &neutral);
-        shape.set_expression(&self.pack.head, &self.map, &spec.expression);
+        shape.set_expression(&self.pack.head, &self.map, &self.places, &self.seals, &spec.expression);
         shape.update_normals(&self.mesh.normal_tri);
         let posed = self.landmarks(shape, &shape.posed);
         let camera = camera(spec, &posed, picture);
@@ -112,13 +115,19 @@ impl Studio {
         debug_assert_eq!(list.points.len(), POINT_COUNT);
         list.mouth = mouth_shows(&posed) || spec.expression[Blendshape::TongueOut] > 0.0;
         list.shadow = spec.light.key.color.max_element() > 0.02 * spec.light.sh[0].max_element();
-        list.uniform = Some(Box::new(Self::uniform(spec, shape, &camera, &posed, list.shadow)));
+        list.uniform = Some(Box::new(Self::uniform(spec, shape, &camera, [&neutral, &posed], list.shadow)));
         label
     }
 
     /// The 478 landmarks on a mesh of this shape, head space, millimetres.
     fn landmarks(&self, shape: &Shape, flat: &[f32]) -> Vec<Vec3> {
-        (0..LANDMARK_COUNT).map(|i| shape.to_head(self.places.on(flat, i))).collect()
+        let mut points: Vec<Vec3> =
+            (0..LANDMARK_COUNT).map(|i| shape.to_head(self.places.on(flat, i))).collect();
+        // An iris' middle lies in the plane of its rim, as on the canonical head, not on the ball that bulges before it.
+        for centre in IRIS_CENTRES {
+            points[centre] = points[centre + 1..centre + 5].iter().sum::<Vec3>() / 4.0;
+        }
+        points
     }
 
     fn fit(&self, shape: &Shape, neutral: &[Vec3]) -> Fit {
@@ -172,7 +181,13 @@ impl Studio {
         list.thing_indices.extend(lenses);
     }
 
-    fn uniform(spec: &FaceSpec, shape: &Shape, camera: &Camera, posed: &[Vec3], shadow: bool) -> FaceUniform {
+    fn uniform(
+        spec: &FaceSpec,
+        shape: &Shape,
+        camera: &Camera,
+        [neutral, posed]: [&[Vec3]; 2],
+        shadow: bool,
+    ) -> FaceUniform {
         let mut u = FaceUniform::zeroed_with(spec);
         u.teeth[0][3] = spec.expression[Blendshape::TongueOut];
         let (r, t) = (spec.pose.rotation, spec.pose.translation_mm);
@@ -192,13 +207,21 @@ impl Studio {
         u.mouth_eye = [[jaw.clamp(0.0, 1.0), spec.look.eye[1], 0.9, spec.look.eye[0]]];
         for side in 0..2 {
             let centre = shape.to_head(shape.eye_centre[side]);
-            u.eyeball[side] = centre.extend(17.0).to_array();
+            let gap = |p: &[Vec3]| p[UPPER_LID[side][3]].distance(p[LOWER_LID[side][3]]);
+            let shut = 1.0 - (gap(posed) / gap(neutral).max(1.0)).clamp(0.0, 1.0);
+            u.eyeball[side] = centre.extend(SUNK_MM * shut).to_array();
             u.lid_upper[side] = lid_curve(posed, &UPPER_LID[side], centre);
             u.lid_lower[side] = lid_curve(posed, &LOWER_LID[side], centre);
         }
         u
     }
 }
+
+/// How far the eyeball of a shut eye is drawn behind its place: further than the model's stands before its lids.
+const SUNK_MM: f32 = 5.0;
+
+/// Irises' middles; the four points of the rim follow each.
+const IRIS_CENTRES: [usize; 2] = [468, 473];
 
 /// Landmarks of the lids' edges, left eye then right, corners left out: they belong to both.
 const UPPER_LID: [[usize; 7]; 2] = [[466, 388, 387, 386, 385, 384, 398], [246, 161, 160, 159, 158, 157, 173]];

@@ -2,6 +2,7 @@
 
 use super::pack::{HairAsset, HeadAsset, Modes, TorsoAsset, VERTICES};
 use super::places::LandmarkPlaces;
+use super::seal::Seals;
 use crate::face::{Blendshape, Blendshapes};
 use glam::{Mat3, Vec3};
 
@@ -90,11 +91,18 @@ fn accumulate(out: &mut [f32], modes: &Modes, weights: &[(usize, f32)]) {
 
 impl Shape {
     /// Sets the identity: one coefficient of unit variance for each mode.
-    pub fn set_identity(&mut self, head: &HeadAsset, places: &LandmarkPlaces, identity: &[f32]) {
+    pub fn set_identity(
+        &mut self,
+        head: &HeadAsset,
+        places: &LandmarkPlaces,
+        seals: &Seals,
+        identity: &[f32],
+    ) {
         self.base.clear();
         self.base.extend(head.neutral.iter().flat_map(Vec3::to_array));
         let weights: Vec<_> = identity.iter().copied().enumerate().filter(|(_, w)| *w != 0.0).collect();
         accumulate(&mut self.base, &head.identity, &weights);
+        seals.close_lips(&mut self.base, places);
         for side in 0..2 {
             let (a, b) = head.eye_range[side];
             let moved: Vec3 = (a..b).map(|v| at(&self.base, v) - head.neutral[v]).sum();
@@ -104,9 +112,17 @@ impl Shape {
     }
 
     /// Sets the expression on the identity that is set, and turns the eyeballs with its `eyeLook` coefficients.
-    pub fn set_expression(&mut self, head: &HeadAsset, map: &ExpressionMap, expression: &Blendshapes) {
+    pub fn set_expression(
+        &mut self,
+        head: &HeadAsset,
+        map: &ExpressionMap,
+        places: &LandmarkPlaces,
+        seals: &Seals,
+        expression: &Blendshapes,
+    ) {
         self.posed.clone_from(&self.base);
         accumulate(&mut self.posed, &head.expression, &map.weights(expression));
+        seals.close_lids(&mut self.posed, places, Seals::BLINKS.map(|b| expression[b]));
         self.eye_rotation = eye_rotations(expression, 1.0);
         let mesh_rotation = eye_rotations(expression, EYEBALL_SHARE);
         for (side, turn) in mesh_rotation.into_iter().enumerate() {

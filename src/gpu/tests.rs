@@ -7,6 +7,7 @@ use super::places::LandmarkPlaces;
 use super::run::{Rendered, Worker};
 use super::sampler::{Sampler, SamplerOptions};
 use super::scene::{Stage, Studio};
+use super::seal::Seals;
 use super::shape::{ExpressionMap, Shape};
 use super::spec::{Cut, FaceSpec, Faults};
 use super::target::DrawList;
@@ -137,11 +138,15 @@ fn labels_of_many_faces_are_in_range() {
 fn movement(studio: &Studio, b: Blendshape, keep: impl Fn(Vec3) -> bool) -> f32 {
     let (head, map) = (&studio.pack.head, ExpressionMap::new(&studio.pack.head));
     let mut shape = Shape::default();
-    shape.set_identity(head, &studio.places, &[0.0; 100]);
+    let seals = Seals::new(head, &studio.places);
+    shape.set_identity(head, &studio.places, &seals, &[0.0; 100]);
     let mut e = Blendshapes::default();
     e[b] = 1.0;
-    shape.set_expression(head, &map, &e);
-    let moved = |i: &usize| Vec3::from_slice(&shape.posed[3 * i..3 * i + 3]).distance(head.neutral[*i]);
+    shape.set_expression(head, &map, &studio.places, &seals, &e);
+    let moved = |i: &usize| {
+        Vec3::from_slice(&shape.posed[3 * i..3 * i + 3])
+            .distance(Vec3::from_slice(&shape.base[3 * i..3 * i + 3]))
+    };
     (0..head.neutral.len()).filter(|i| keep(head.neutral[*i])).map(|i| moved(&i)).sum()
 }
 
@@ -182,6 +187,68 @@ fn closing_the_eyes_shows_in_the_openness_label() {
     let winking = openness(e);
     assert!(winking[0] < 0.3 * open[0], "{winking:?} of {open:?}");
     assert!((winking[1] - open[1]).abs() < 0.3, "{winking:?} of {open:?}");
+}
+
+/// Largest distance, in millimetres, from a landmark of one contour to the line through those of the other.
+fn apart(head_mm: &[Vec3], contour: &[usize], other: &[usize]) -> f32 {
+    let to_line = |p: Vec3| {
+        let to_segment = |w: &[usize]| {
+            let (a, way) = (head_mm[w[0]], head_mm[w[1]] - head_mm[w[0]]);
+            let t = ((p - a).dot(way) / way.length_squared().max(1e-9)).clamp(0.0, 1.0);
+            (a + way * t).distance(p)
+        };
+        other.windows(2).map(to_segment).fold(f32::INFINITY, f32::min)
+    };
+    contour.iter().map(|i| to_line(head_mm[*i])).fold(0.0, f32::max)
+}
+
+const EYES: [([usize; 9], [usize; 9]); 2] = [
+    ([263, 466, 388, 387, 386, 385, 384, 398, 362], [263, 249, 390, 373, 374, 380, 381, 382, 362]),
+    ([33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133]),
+];
+
+#[test]
+fn contours_of_shut_eyes_and_of_a_mouth_at_rest_meet_on_every_person() {
+    let Some(studio) = studio() else { return };
+    let (mut stage, mut list) = (Stage::default(), DrawList::default());
+    let mut e = Blendshapes::default();
+    (e[Blendshape::EyeBlinkLeft], e[Blendshape::EyeBlinkRight]) = (1.0, 1.0);
+    for index in 0..40 {
+        let mut spec = sample(&studio, index);
+        spec.expression = Blendshapes::default();
+        let open = studio.prepare(&mut stage, &spec, (256, 256), &mut list);
+        spec.expression = e;
+        let shut = studio.prepare(&mut stage, &spec, (256, 256), &mut list);
+        for (upper, lower) in &EYES {
+            let gap = apart(&shut.head_mm, upper, lower);
+            assert!(gap < 0.5, "face {index}: the lids' contours of a shut eye lie {gap} mm apart");
+            assert!(apart(&open.head_mm, upper, lower) > 4.0, "face {index}: an eye at rest is open");
+        }
+        assert!(shut.eye_openness_mm.iter().all(|o| *o < 0.6), "face {index}: {:?}", shut.eye_openness_mm);
+        let lips = apart(
+            &open.head_mm,
+            &[191, 80, 81, 82, 13, 312, 311, 310, 415],
+            &[78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308],
+        );
+        assert!(lips < 0.5, "face {index}: the lips' inner contours at rest lie {lips} mm apart");
+    }
+}
+
+#[test]
+fn lids_never_pass_each_other() {
+    let Some(studio) = studio() else { return };
+    let (mut stage, mut list) = (Stage::default(), DrawList::default());
+    for index in 0..150 {
+        let spec = sample(&studio, index);
+        let rest = FaceSpec { expression: Blendshapes::default(), ..spec.clone() };
+        let rest = studio.prepare(&mut stage, &rest, (256, 256), &mut list);
+        let posed = studio.prepare(&mut stage, &spec, (256, 256), &mut list);
+        for (upper, lower) in &EYES {
+            let opening = |l: &super::labels::Label| l.head_mm[upper[4]] - l.head_mm[lower[4]];
+            let along = opening(&posed).dot(opening(&rest).normalize());
+            assert!(along > -1.0, "face {index}: the upper lid lies {} mm below the lower one", -along);
+        }
+    }
 }
 
 #[test]

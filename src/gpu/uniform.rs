@@ -69,7 +69,7 @@ face_uniform! {
     eye_make_up: 1,
     /// Jaw opening for the occlusion, brightness of the eyes' white, contact shadow of the lids, iris brightness.
     mouth_eye: 1,
-    /// Left eye: centre, radius; right eye the same. Head space.
+    /// Left eye: centre in head space, how far it is sunk behind its lids; right eye the same. Millimetres.
     eyeball: 2,
     /// Upper lid over the unit direction from the eyeball's centre: y = a + b x + c x²; left, right.
     lid_upper: 2,

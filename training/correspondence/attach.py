@@ -3,8 +3,10 @@
 A landmark starts at the robust mean of where it hit the mean head, over the pictures in which that skin faces the camera. Then
 it is moved to where it lands closest to MediaPipe's landmarks in all pictures at once (robust least squares over the views,
 which also fixes its depth where the skin is seen edge-on), averaged with its mirrored partner, and brought back to the skin;
-this is repeated. Iris points are not measured: they are the middle and the rim of the model's iris. Every fifth picture is
-kept apart and scores the result.
+this is repeated. At the end the contours of lids and inner lips go to the margin of their own lid or lip: pictures of open
+eyes and mouths do not tell how far in they lie, and a contour off the margin would not meet its partner when the eye or the
+mouth shuts. Iris points are not measured: they are the middle and the rim of the model's iris. Every fifth picture is kept
+apart and scores the result.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from render.camera import Camera
 from render.pack import IRIS_RADIUS_MM, MM_PER_UNIT, Pack
 
-from .surface import at_texture, attach, positions
+from .surface import at_texture, attach, attach_to_edges, positions, rings
 
 MESH_POINTS = 468
 #: Iris points in MediaPipe's order: centre, then towards the image's right, up, the image's left, down of an upright face.
@@ -42,6 +44,18 @@ DAMPING = 0.01
 #: The inner contour of the lips without its corners, MediaPipe's `FACEMESH_LIPS`. Shut lips touch, so the nearest skin may be
 #: the wrong lip's: these are held to their own.
 INNER_LIPS = {"lower": [95, 88, 178, 87, 14, 317, 402, 318, 324], "upper": [191, 80, 81, 82, 13, 312, 311, 310, 415]}
+#: Contours of the lids without their corners, MediaPipe's `FACEMESH_RIGHT_EYE` and `FACEMESH_LEFT_EYE`.
+LIDS = [
+    [246, 161, 160, 159, 158, 157, 173], [7, 163, 144, 145, 153, 154, 155],
+    [466, 388, 387, 386, 385, 384, 398], [249, 390, 373, 374, 380, 381, 382],
+]
+#: Rows of edges from the skin's border to the margin: on the lids the edge where the lashes begin, which meets the other
+#: lid's when the eye is shut; on the lips the line along which they touch, that of the model's own iBUG points.
+LID_ROW, LIP_ROW = 4, 7
+#: The eyes' and the mouth's openings lie next to these places, pack units.
+EYE_OPENINGS, MOUTH_OPENING = ([-3.2, 3.5, 9.1], [3.2, 3.5, 9.1]), [0.0, -3.4, 10.3]
+#: The pictures tell a contour's height and width better than its depth.
+MARGIN_STRETCH = np.array([1.0, 1.0, 0.25])
 #: A triangle belongs to the lower lip if an opening jaw takes it along by more than this share of the way.
 JAW_SHARE = 0.45
 
@@ -130,6 +144,23 @@ def attach_to_skin(pack, points):
     return index, weights
 
 
+def hold_to_margins(pack, points, index, weights):
+    """Moves the contours of lids and inner lips along the skin to the nearest place on their margin."""
+    margins = []
+    for number, lids in enumerate(LIDS):
+        row = rings(pack, EYE_OPENINGS[number // 2], LID_ROW + 1)[LID_ROW]
+        middle = pack.neutral[row].mean((0, 1))[1]
+        above = pack.neutral[row][..., 1] >= middle
+        margins.append((lids, row[(above if number % 2 == 0 else ~above).any(1)]))
+    row = rings(pack, MOUTH_OPENING, LIP_ROW + 1)[LIP_ROW]
+    drop = pack.expression[pack.expression_names.index("jawOpen")][:, 1]
+    lower = drop[row] < JAW_SHARE * drop[pack.landmarks68[57]]
+    margins += [(INNER_LIPS["lower"], row[lower.all(1)]), (INNER_LIPS["upper"], row[~lower.any(1)])]
+    for contour, edges in margins:
+        index[contour], weights[contour] = attach_to_edges(pack, points[contour], edges, MARGIN_STRETCH)
+    return index, weights
+
+
 def refine(pack, views, place, facing, index, weights, partner):
     """Moves the attached points as the views ask, back on the skin each time."""
     for _ in range(REFINEMENTS):
@@ -162,6 +193,7 @@ def main():
     views = Views(pack, observations, np.nonzero(~apart)[0])
     points, index, weights = refine(pack, views, place, facing, index, weights, None if args.no_symmetry else partner)
 
+    index, weights = hold_to_margins(pack, points, index, weights)
     to_skin = np.linalg.norm(points - positions(pack.neutral, index, weights), axis=1) * MM_PER_UNIT
     part_of = {tuple(t): pack.part_names[p] for t, p in zip(pack.triangles, pack.triangle_part)}
     iris_index, iris_weights, iris_parts = iris_points(pack)

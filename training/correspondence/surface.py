@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 
@@ -59,6 +61,40 @@ def at_texture(pack, part, uv):
 def positions(vertices, index, weights):
     """Attached points on a mesh (..., vertices, 3): (..., n, 3)."""
     return (vertices[..., index, :] * weights[:, :, None]).sum(-2)
+
+
+def rings(pack, inside, count):
+    """The `count` closed rows of edges of the face's skin around its opening next to `inside` (pack space): arrays of vertex
+    pairs. The first is the skin's border, deep behind the lid or lip.
+    """
+    skin = pack.triangles[pack.of_parts(("face",))]
+    edges, uses = np.unique(np.sort(np.concatenate([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]), 1), axis=0, return_counts=True)
+    border = edges[uses == 1]
+    label = connected_components(coo_matrix((np.ones(len(border)), border.T), (len(pack.neutral),) * 2), directed=False)[1]
+    middle = {k: pack.neutral[label == k].mean(0) for k in np.unique(label[border])}
+    nearest = min(middle, key=lambda k: np.linalg.norm(middle[k] - inside))
+    depth = np.full(len(pack.neutral), count)
+    depth[label == nearest] = 0
+    for k in range(1, count):
+        ends = edges[(depth[edges] == k - 1).any(1)]
+        depth[ends[depth[ends] == count]] = k
+    return [edges[(depth[edges] == k).all(1)] for k in range(count)]
+
+
+def attach_to_edges(pack, points, edges, stretch):
+    """The closest point of these edges of the face's skin to each point: vertex indices (n, 3), barycentrics (n, 3).
+    Distances along an axis count times `stretch` (3).
+    """
+    skin = pack.triangles[pack.of_parts(("face",))]
+    a, b = (pack.neutral[edges[:, k]] * stretch for k in (0, 1))
+    out_index, out_weights = np.zeros((len(points), 3), int), np.zeros((len(points), 3))
+    for i, point in enumerate(points * stretch):
+        t = np.clip(((point - a) * (b - a)).sum(1) / np.maximum(((b - a) ** 2).sum(1), 1e-18), 0, 1)
+        k = np.linalg.norm(a + (b - a) * t[:, None] - point, axis=1).argmin()
+        triangle = skin[np.isin(skin, edges[k]).sum(1) == 2][0]
+        out_index[i] = triangle
+        out_weights[i] = np.where(triangle == edges[k][0], 1 - t[k], np.where(triangle == edges[k][1], t[k], 0))
+    return out_index, out_weights
 
 
 class Landmarks478:

@@ -116,7 +116,13 @@ fn monitor(rng: &mut Rng, strength: f32) -> Lamp {
 }
 
 /// Light on a head with this pose, what is behind it, and how dark the scene is (0 to 1).
-pub fn sample(rng: &mut Rng, environments: &[EnvironmentLight], pose: &HeadPose) -> (Light, Backdrop, f32) {
+/// `reflectance` is the luminance that the skin reflects.
+pub fn sample(
+    rng: &mut Rng,
+    environments: &[EnvironmentLight],
+    pose: &HeadPose,
+    reflectance: f32,
+) -> (Light, Backdrop, f32) {
     let environment = rng.below(environments.len());
     let s = scene(rng, &environments[environment]);
     // View axes differ from the camera's as the neutral head's do.
@@ -130,12 +136,13 @@ pub fn sample(rng: &mut Rng, environments: &[EnvironmentLight], pose: &HeadPose)
     let front = luma(irradiance(&sh, to_camera).max(Vec3::ZERO)) + facing(&key) + facing(&fill);
     let meter =
         0.7 * front + 0.3 * mean(&sh) + 0.12 * luma(key.color) + 0.12 * (s.behind - 1.0).max(0.0) * front;
-    // The meter puts a lit face at this value; its skin's albedo of about 0.45 then shows as middle grey.
-    let exposure = 0.72 / meter.max(1e-4) * (0.38 * rng.normal()).exp();
+    // A camera's meter brings dark and light skin closer together, but not all the way: half of it, in stops.
+    let metered = (0.3 / reflectance.max(0.02)).sqrt();
+    let exposure = 0.8 * metered / meter.max(1e-4) * (0.32 * rng.normal()).exp();
     let cast = if rng.chance(0.25) { 0.12 } else { 0.03 };
     // Cameras correct most of the light's colour, not all of it.
     let total = (irradiance(&sh, to_camera).max(Vec3::ZERO) + key.color * 0.5).max(Vec3::splat(1e-5));
-    let neutral = (Vec3::splat(luma(total)) / total).powf(rng.range(0.6, 1.0));
+    let neutral = (Vec3::splat(luma(total)) / total).powf(rng.range(0.72, 1.0));
     let error = Vec3::new((cast * rng.normal()).exp(), 1.0, (cast * rng.normal()).exp());
     let white_balance = (neutral * error).clamp(Vec3::splat(0.4), Vec3::splat(2.5));
     let shadow = rng.range(0.55, 1.0);

@@ -74,7 +74,7 @@ fn hand(rng: &mut Rng, pack: &Pack, look: &Look) -> Thing {
     let normal =
         (Quat::from_axis_angle(fingers, 0.3 * rng.normal()) * facing).reject_from(fingers).normalize();
     // The hand's skin is the face's: mean of its texture's cheek, tinted alike.
-    let texel = cheek(pack, look.skin);
+    let texel = super::look::cheek(pack, look.skin);
     Thing::Hand {
         at: touch + jitter + Vec3::new(0.0, -30.0, 18.0),
         fingers,
@@ -83,19 +83,4 @@ fn hand(rng: &mut Rng, pack: &Pack, look: &Look) -> Thing {
         scale: rng.range(0.88, 1.15),
         paint: (texel * look.tint).extend(0.75).to_array(),
     }
-}
-
-/// Mean linear colour of a skin's cheek.
-fn cheek(pack: &Pack, skin: usize) -> Vec3 {
-    let face = &pack.skins[skin].face;
-    let mut sum = Vec3::ZERO;
-    // The chart's cheek, right of its middle and a little below.
-    for y in 560..600usize {
-        for x in 690..730usize {
-            let at = (y * face.width as usize + x) * 3;
-            let linear = |v: u8| crate::gpu::textures::srgb_to_linear(v);
-            sum += Vec3::new(linear(face.data[at]), linear(face.data[at + 1]), linear(face.data[at + 2]));
-        }
-    }
-    sum / 1600.0
 }

@@ -3,6 +3,7 @@
 use super::camera::Camera;
 use super::light::rotated;
 use super::pack::{HeadAsset, IDENTITY_MODES};
+use super::seal::{EYELIDS, MARGIN_POINTS, nearest};
 use super::shape::Shape;
 use super::spec::{FaceSpec, Thing};
 use crate::face::{BLENDSHAPE_COUNT, LANDMARK_COUNT};
@@ -122,7 +123,7 @@ pub fn label(
         blendshapes: std::array::from_fn(|i| spec.expression[crate::face::Blendshape::ALL[i]]),
         rotation: spec.pose.rotation,
         translation_mm: spec.pose.translation_mm,
-        eye_openness_mm: LIDS.map(|lids| openness(&lids, neutral, posed)),
+        eye_openness_mm: EYELIDS.map(|lids| openness(&lids, neutral, posed)),
         gaze: [0, 1].map(|side| camera_from_head * shape.gaze(side)),
         light_sh: rotated(&spec.light.sh, camera_from_head).map(|c| c * spec.light.exposure),
         key: [camera_from_head * spec.light.key.direction, spec.light.key.color * spec.light.exposure],
@@ -139,18 +140,17 @@ pub fn label(
     }
 }
 
-/// Landmarks of the upper and the lower lid over the iris, left eye, right eye.
-const LIDS: [[(usize, usize); 3]; 2] =
-    [[(387, 373), (386, 374), (385, 380)], [(160, 144), (159, 145), (158, 153)]];
-
-/// Millimetres between the lids' margins, along the line between them on the eye at rest: lids that slide along each other
-/// do not count as open.
-fn openness(lids: &[(usize, usize); 3], neutral: &[Vec3], posed: &[Vec3]) -> f32 {
-    let open = |(upper, lower): &(usize, usize)| {
-        let rest = (neutral[*upper] - neutral[*lower]).normalize_or(Vec3::Y);
-        (posed[*upper] - posed[*lower]).dot(rest).max(0.0)
+/// Millimetres between the lids' margins: from the upper lid's three middle landmarks to the lower lid's contour. Lids that
+/// slide along each other, or pass each other by a hair, do not count as open.
+fn openness(lids: &[[usize; MARGIN_POINTS]; 2], neutral: &[Vec3], posed: &[Vec3]) -> f32 {
+    let [upper, lower] = lids;
+    let open = |k: usize| {
+        let rest = neutral[upper[k]] - neutral[lower[k]];
+        let (_, foot) = nearest(&lower.map(|i| posed[i]), posed[upper[k]]);
+        let way = posed[upper[k]] - foot;
+        if way.dot(rest) > 0.0 { way.length() } else { 0.0 }
     };
-    lids.iter().map(open).sum::<f32>() / 3.0
+    (open(3) + open(4) + open(5)) / 3.0
 }
 
 fn glass_opacity(thing: &Thing) -> f32 {

@@ -8,7 +8,13 @@ use glam::Vec3;
 use std::collections::{HashMap, HashSet};
 
 /// Landmarks along a margin, its corners included.
-const POINTS: usize = 9;
+pub const MARGIN_POINTS: usize = 9;
+const POINTS: usize = MARGIN_POINTS;
+/// Landmarks of the upper and of the lower lid's margin, from the outer corner to the inner; left eye, right eye.
+pub const EYELIDS: [[[usize; POINTS]; 2]; 2] = [
+    [[263, 466, 388, 387, 386, 385, 384, 398, 362], [263, 249, 390, 373, 374, 380, 381, 382, 362]],
+    [[33, 246, 161, 160, 159, 158, 157, 173, 133], [33, 7, 163, 144, 145, 153, 154, 155, 133]],
+];
 type Curve = [Vec3; POINTS];
 
 /// Landmarks of a pair of margins and how the skin around them follows.
@@ -30,15 +36,15 @@ const LIPS: [f32; 15] = [0.0, 0.1, 0.3, 0.5, 0.7, 0.85, 1.0, 1.0, 1.0, 0.9, 0.75
 /// Left eye, right eye, mouth.
 static LAYOUTS: [Layout; 3] = [
     Layout {
-        upper: [263, 466, 388, 387, 386, 385, 384, 398, 362],
-        lower: [263, 249, 390, 373, 374, 380, 381, 382, 362],
+        upper: EYELIDS[0][0],
+        lower: EYELIDS[0][1],
         upper_share: 0.7,
         follow: &LIDS,
         shuts: Some("eyeBlink_L"),
     },
     Layout {
-        upper: [33, 246, 161, 160, 159, 158, 157, 173, 133],
-        lower: [33, 7, 163, 144, 145, 153, 154, 155, 133],
+        upper: EYELIDS[1][0],
+        lower: EYELIDS[1][1],
         upper_share: 0.7,
         follow: &LIDS,
         shuts: Some("eyeBlink_R"),
@@ -84,14 +90,15 @@ fn on_curve(curve: &[Vec3], at: f32) -> Vec3 {
     curve[k].lerp(curve[k + 1], at - k as f32)
 }
 
-/// Place on the curve next to `p`, and its distance.
-fn nearest(curve: &Curve, p: Vec3) -> (f32, f32) {
+/// The point of a curve next to `p`: its place along it, in points, and where it is.
+pub fn nearest(curve: &Curve, p: Vec3) -> (f32, Vec3) {
     let foot = |k: usize| {
         let (a, way) = (curve[k], curve[k + 1] - curve[k]);
         let t = ((p - a).dot(way) / way.length_squared().max(1e-12)).clamp(0.0, 1.0);
-        (k as f32 + t, (a + way * t).distance(p))
+        (k as f32 + t, a + way * t)
     };
-    (0..POINTS - 1).map(foot).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0.0, f32::INFINITY))
+    let far = |f: &(f32, Vec3)| f.1.distance_squared(p);
+    (0..POINTS - 1).map(foot).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or((0.0, curve[0]))
 }
 
 /// Rows of the face's skin around the opening next to `inside`: each vertex of the first `rows` with its row.
@@ -158,7 +165,7 @@ impl Seal {
             .map(|(vertex, row)| {
                 let p = head.neutral[vertex];
                 let (up, low) = (nearest(&upper, p), nearest(&lower, p));
-                let is_upper = up.1 < low.1;
+                let is_upper = up.1.distance_squared(p) < low.1.distance_squared(p);
                 Follower {
                     vertex,
                     is_upper,

@@ -1,8 +1,13 @@
-//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`; and our own Godot client
-//! in Godot's server build.
+//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`; and our own
+//! clients: Godot's in Godot's server build, Unity's in Mono.
 //!
 //! Python packages go to a virtual environment under the target folder. What cannot be installed is skipped, loudly.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+#[path = "common/mono.rs"]
+mod mono;
+#[path = "receivers/unity.rs"]
+mod unity;
 
 use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Gaze, HeadPose, Presence, TrackedFace};

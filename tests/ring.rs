@@ -1,6 +1,9 @@
-//! Readers of the shared-memory ring in other processes, one of them in C, beside a writer that is killed at random.
+//! Readers of the shared-memory ring in other processes, in C and in Unity's C#, beside a writer that is killed at random.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+#[path = "common/mono.rs"]
+mod mono;
 
 use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Presence, TrackedFace};
@@ -144,9 +147,24 @@ impl Checker {
     }
 }
 
-fn wait_for_line(lines: &mut Lines<BufReader<ChildStdout>>, wanted: &str) {
-    let found = lines.map(Result::unwrap).any(|line| line == wanted);
-    assert!(found, "the C reader ended without saying `{wanted}`");
+/// A reader in another language, as a process of its own.
+struct Other {
+    what: &'static str,
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    fn new(what: &'static str, mut command: Command, ring: &str) -> Self {
+        let mut process = command.arg(ring).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { what, process, lines }
+    }
+
+    fn wait_for(&mut self, wanted: &str) {
+        let found = self.lines.by_ref().map(Result::unwrap).any(|line| line == wanted);
+        assert!(found, "the {} reader ended without saying `{wanted}`", self.what);
+    }
 }
 
 #[test]
@@ -154,9 +172,17 @@ fn no_torn_sample_is_taken_from_a_writer_that_is_killed_again_and_again() {
     let (name, dir) = (Name::new("kill"), tempfile::tempdir().unwrap());
     let program = dir.path().join("check");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ring/check.c");
-    let mut c_reader = compile(&source, &program)
-        .then(|| Command::new(&program).arg(&name.0).stdout(Stdio::piped()).spawn().unwrap());
-    let mut lines = c_reader.as_mut().map(|c| BufReader::new(c.stdout.take().unwrap()).lines());
+    let c = compile(&source, &program).then(|| Command::new(&program));
+    let unity = mono::compile("Check", dir.path()).map(|exe| {
+        let mut mono = Command::new("mono");
+        mono.arg(exe);
+        mono
+    });
+    let mut others: Vec<Other> = c
+        .map(|c| Other::new("C", c, &name.0))
+        .into_iter()
+        .chain(unity.map(|u| Other::new("Unity", u, &name.0)))
+        .collect();
 
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut writer = spawn_writer(&name.0, None);
@@ -175,8 +201,8 @@ fn no_torn_sample_is_taken_from_a_writer_that_is_killed_again_and_again() {
             while !checker.reader.writer(MonoTime::now()).is_gone(Duration::from_millis(300)) {
                 checker.take();
             }
-            if let Some(lines) = &mut lines {
-                wait_for_line(lines, &format!("silent {}", checker.reader.generation()));
+            for other in &mut others {
+                other.wait_for(&format!("silent {}", checker.reader.generation()));
             }
         }
         writer = spawn_writer(&name.0, (round == ROUNDS).then_some(3000));
@@ -188,10 +214,10 @@ fn no_torn_sample_is_taken_from_a_writer_that_is_killed_again_and_again() {
         checker.take();
     }
     assert!(writer.wait().unwrap().success());
-    if let (Some(mut c), Some(lines)) = (c_reader, lines) {
+    for Other { what, mut process, lines } in others {
         let said: Vec<String> = lines.map(Result::unwrap).collect();
-        assert!(c.wait().unwrap().success(), "{said:?}");
-        println!("the C reader {}; the Rust reader took {}", said.last().unwrap(), checker.accepted);
+        assert!(process.wait().unwrap().success(), "{what}: {said:?}");
+        println!("the {what} reader {}; the Rust reader took {}", said.last().unwrap(), checker.accepted);
     }
 }
 

@@ -7,6 +7,7 @@ mod adjust;
 pub mod babble;
 pub mod csv;
 mod error;
+pub mod gltf;
 pub mod ifacialmocap;
 pub mod jsonl;
 mod listen;
@@ -27,6 +28,7 @@ pub mod websocket;
 pub use adjust::Adjust;
 pub use csv::CsvConfig;
 pub use error::SinkError;
+pub use gltf::GltfConfig;
 pub use ifacialmocap::IFacialMocapConfig;
 pub use jsonl::JsonlConfig;
 pub use livelink::LiveLinkConfig;
@@ -74,6 +76,8 @@ pub enum OutputConfig {
     Jsonl(JsonlConfig),
     /// A recording in Live Link Face's CSV.
     Csv(CsvConfig),
+    /// A recording as a glTF animation.
+    Gltf(GltfConfig),
     /// A ring in shared memory.
     #[cfg(target_os = "linux")]
     Shm(ShmConfig),
@@ -98,6 +102,7 @@ impl fmt::Display for OutputConfig {
             Self::WebSocket(config) => write!(f, "websocket on {}", config.listen),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
             Self::Csv(config) => write!(f, "CSV {}", config.path.display()),
+            Self::Gltf(config) => write!(f, "glTF {}", config.path.display()),
             #[cfg(target_os = "linux")]
             Self::Shm(config) => write!(f, "shared memory {}", config.name),
         }
@@ -122,6 +127,7 @@ impl OutputConfig {
             Self::WebSocket(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
             Self::Csv(config) => config.validate(),
+            Self::Gltf(config) => config.validate(),
             #[cfg(target_os = "linux")]
             Self::Shm(config) => Ok(config.validate()?),
         }
@@ -140,6 +146,8 @@ pub enum Sink {
     Jsonl(jsonl::JsonlSink),
     /// See [`csv`].
     Csv(Box<csv::CsvSink>),
+    /// See [`gltf`].
+    Gltf(Box<gltf::GltfSink>),
     /// See [`shm`].
     #[cfg(target_os = "linux")]
     Shm(shm::ShmSink),
@@ -156,6 +164,7 @@ impl Sink {
             OutputConfig::WebSocket(c) => websocket::open(c).map(|sink| Self::Service(Box::new(sink))),
             OutputConfig::Jsonl(c) => jsonl::JsonlSink::open(c).map(Self::Jsonl),
             OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
+            OutputConfig::Gltf(c) => gltf::GltfSink::open(c).map(|sink| Self::Gltf(Box::new(sink))),
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(c) => Ok(Self::Shm(shm::ShmSink::open(c, MonoTime::now())?)),
             OutputConfig::IFacialMocap(c @ IFacialMocapConfig { listen: Some(listen), .. }) => {
@@ -191,7 +200,9 @@ impl Sink {
                 let (to, encoder) = (c.address.as_deref(), plain_osc::Encoder::new(c));
                 Stream::open("osc", to, plain_osc::DEFAULT_PORT, &c.adjust, encoder)
             }
-            OutputConfig::Jsonl(_) | OutputConfig::Csv(_) => unreachable!("files are no streams"),
+            OutputConfig::Jsonl(_) | OutputConfig::Csv(_) | OutputConfig::Gltf(_) => {
+                unreachable!("files are no streams")
+            }
             OutputConfig::WebSocket(_) => unreachable!("it has a thread of its own"),
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(_) => unreachable!("a ring is no stream"),
@@ -211,9 +222,10 @@ impl Sink {
             Self::Service(sink) => sink.send(sample, now),
             Self::IFacialMocap(sink) => sink.send(sample, now),
             // Recordings have a line for each frame; that a source is silent is for those who listen now.
-            Self::Jsonl(_) | Self::Csv(_) if !sample.from_frame => {}
+            Self::Jsonl(_) | Self::Csv(_) | Self::Gltf(_) if !sample.from_frame => {}
             Self::Jsonl(sink) => sink.send(sample)?,
             Self::Csv(sink) => sink.send(sample, now)?,
+            Self::Gltf(sink) => sink.send(sample, now)?,
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.send(sample, now),
         }
@@ -223,12 +235,14 @@ impl Sink {
     /// Tells the receiver that nothing more comes. Call once, before dropping.
     ///
     /// # Errors
-    /// None so far: files have every line as soon as it is sent, and a receiver that is gone is no error.
+    /// A glTF recording that could not be written. Other files have every line as soon as it is sent, and a receiver that
+    /// is gone is no error.
     pub fn close(&mut self, now: MonoTime) -> Result<(), SinkError> {
         match self {
             Self::Stream(sink) => sink.close(now),
             Self::Service(sink) => sink.close(),
             Self::IFacialMocap(_) | Self::Jsonl(_) | Self::Csv(_) => {}
+            Self::Gltf(sink) => sink.close()?,
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.close(now),
         }
@@ -243,6 +257,7 @@ impl Sink {
             Self::IFacialMocap(sink) => sink.traffic(),
             Self::Jsonl(sink) => sink.traffic(),
             Self::Csv(sink) => sink.traffic(),
+            Self::Gltf(sink) => sink.traffic(),
             #[cfg(target_os = "linux")]
             Self::Shm(sink) => sink.traffic(),
         }

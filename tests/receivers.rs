@@ -4,6 +4,8 @@
 //! Python packages go to a virtual environment under the target folder. What cannot be installed is skipped, loudly.
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
+#[path = "receivers/gltf.rs"]
+mod gltf;
 #[path = "common/mono.rs"]
 mod mono;
 #[path = "receivers/unity.rs"]
@@ -12,7 +14,7 @@ mod unity;
 use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Gaze, HeadPose, Presence, TrackedFace};
 use facetrackd::geom::Angles;
-use facetrackd::sink::{Adjust, LiveLinkConfig, OscConfig, OutputConfig, Sink, VmcConfig};
+use facetrackd::sink::{Adjust, CsvConfig, LiveLinkConfig, OscConfig, OutputConfig, Sink, VmcConfig};
 use glam::{Quat, Vec2, Vec3};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Lines};
@@ -176,6 +178,52 @@ fn py_live_link_face_decodes_our_packets() {
     }
     sink.close(MonoTime::from_secs_f64(6.0)).unwrap();
     assert_eq!(receiver.next(), Value::Null, "a closed stream says that there is no face");
+}
+
+/// The first line of the app's own files.
+const CSV_HEADER: &str = "Timecode,BlendShapeCount,EyeBlinkLeft,EyeLookDownLeft,EyeLookInLeft,EyeLookOutLeft,EyeLookUpLeft,\
+    EyeSquintLeft,EyeWideLeft,EyeBlinkRight,EyeLookDownRight,EyeLookInRight,EyeLookOutRight,EyeLookUpRight,\
+    EyeSquintRight,EyeWideRight,JawForward,JawRight,JawLeft,JawOpen,MouthClose,MouthFunnel,MouthPucker,MouthRight,\
+    MouthLeft,MouthSmileLeft,MouthSmileRight,MouthFrownLeft,MouthFrownRight,MouthDimpleLeft,MouthDimpleRight,\
+    MouthStretchLeft,MouthStretchRight,MouthRollLower,MouthRollUpper,MouthShrugLower,MouthShrugUpper,MouthPressLeft,\
+    MouthPressRight,MouthLowerDownLeft,MouthLowerDownRight,MouthUpperUpLeft,MouthUpperUpRight,BrowDownLeft,\
+    BrowDownRight,BrowInnerUp,BrowOuterUpLeft,BrowOuterUpRight,CheekPuff,CheekSquintLeft,CheekSquintRight,\
+    NoseSneerLeft,NoseSneerRight,TongueOut,HeadYaw,HeadPitch,HeadRoll,LeftEyeYaw,LeftEyePitch,LeftEyeRoll,RightEyeYaw,\
+    RightEyePitch,RightEyeRoll";
+
+#[test]
+fn python_reads_the_csv_by_the_apps_columns() {
+    let (Some(python), folder) = (python(), tempfile::tempdir().unwrap()) else { return };
+    let path = folder.path().join("take.csv");
+    let config = CsvConfig { path: path.clone(), fps: 60, adjust: Adjust::default() };
+    let mut sink = Sink::open(&OutputConfig::Csv(config)).unwrap();
+    for n in 0..3 {
+        let stream_time = MonoTime::from_secs_f64(3661.0 + f64::from(n) * 0.5);
+        sink.send(&FaceSample { stream_time, from_frame: true, ..subject() }, stream_time).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/receivers/live_link_csv.py");
+    let out = Command::new(python).arg(script).arg(&path).output().unwrap();
+    let rows: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(std::fs::read_to_string(path).unwrap().lines().next(), Some(CSV_HEADER));
+    let times: Vec<&str> = rows.iter().map(|r| r["Timecode"].as_str().unwrap()).collect();
+    assert_eq!(
+        times,
+        ["01:01:01:00.000", "01:01:01:30.000", "01:01:02:00.000"],
+        "hours:minutes:seconds:frames.part"
+    );
+    let value = |name: &str| rows[0][name].as_str().unwrap().parse::<f32>().unwrap();
+    for (name, want) in [
+        ("BlendShapeCount", 61.0),
+        ("EyeBlinkLeft", 0.75),
+        ("EyeBlinkRight", 0.0),
+        ("JawOpen", 0.5),
+        ("HeadYaw", 0.5),
+        ("HeadPitch", -0.25),
+        ("HeadRoll", 0.125),
+        ("LeftEyeYaw", 0.3),
+    ] {
+        assert!((value(name) - want).abs() < 1e-4, "{name} is {}", value(name));
+    }
 }
 
 #[test]

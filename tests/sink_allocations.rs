@@ -5,8 +5,8 @@ use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Presence, TrackedFace};
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{
-    Adjust, CsvConfig, DatagramConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig, OscConfig,
-    OutputConfig, Sink, VmcConfig, VrchatConfig, WebSocketConfig,
+    Adjust, CsvConfig, DatagramConfig, GltfConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig,
+    OscConfig, OutputConfig, Sink, VmcConfig, VrchatConfig, WebSocketConfig,
 };
 use std::net::UdpSocket;
 use std::path::Path;
@@ -50,6 +50,7 @@ fn outputs(to: &str, folder: &Path) -> Vec<OutputConfig> {
         }),
         OutputConfig::Jsonl(jsonl),
         OutputConfig::Csv(CsvConfig { path: folder.join("take.csv"), fps: 60, adjust }),
+        OutputConfig::Gltf(GltfConfig { path: folder.join("take.glb"), adjust: Adjust::default() }),
         #[cfg(target_os = "linux")]
         OutputConfig::Shm(facetrackd::sink::ShmConfig::new(ring_name())),
     ]

@@ -7,8 +7,8 @@ use super::as_in_config;
 use crate::sink::ShmConfig;
 use crate::sink::jsonl::LandmarkDetail;
 use crate::sink::{
-    Adjust, CsvConfig, DatagramConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig, OscConfig,
-    OutputConfig, VmcConfig, VrchatConfig, WebSocketConfig,
+    Adjust, CsvConfig, DatagramConfig, GltfConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig,
+    OscConfig, OutputConfig, VmcConfig, VrchatConfig, WebSocketConfig,
 };
 use clap::Args;
 
@@ -64,6 +64,9 @@ pub struct OutputArgs {
     /// A recording in the CSV of Live Link Face
     #[arg(long, value_name = "FILE")]
     pub csv: Vec<String>,
+    /// A recording as a glTF animation (.glb), for Blender
+    #[arg(long, value_name = "FILE")]
+    pub gltf: Vec<String>,
 }
 
 impl OutputArgs {
@@ -102,6 +105,9 @@ impl OutputArgs {
         each(&self.csv, &|path| {
             OutputConfig::Csv(CsvConfig { path: path.into(), fps: 60, adjust: Adjust::default() })
         });
+        each(&self.gltf, &|path| {
+            OutputConfig::Gltf(GltfConfig { path: path.into(), adjust: Adjust::default() })
+        });
         all
     }
 }
@@ -122,7 +128,7 @@ mod tests {
             "facetrackd --vmc 127.0.0.1:1 --vmc 127.0.0.1:2 --vrchat 127.0.0.1:3 --openseeface 127.0.0.1:4 \
              --ifacialmocap 127.0.0.1:5 --ifacialmocap-listen 127.0.0.1:6 --livelink 127.0.0.1:7 \
              --opentrack 127.0.0.1:8 --babble 127.0.0.1:9 --osc 127.0.0.1:10 \
-             --websocket 127.0.0.1:11 --shm face --jsonl a --csv b --csv c",
+             --websocket 127.0.0.1:11 --shm face --jsonl a --csv b --csv c --gltf d.glb",
         );
         let said: Vec<String> = all.iter().map(ToString::to_string).collect();
         for (n, name) in (1..).zip([
@@ -142,7 +148,14 @@ mod tests {
         }
         assert_eq!(
             said[10..],
-            ["websocket on 127.0.0.1:11", "shared memory face", "JSON lines a", "CSV b", "CSV c"]
+            [
+                "websocket on 127.0.0.1:11",
+                "shared memory face",
+                "JSON lines a",
+                "CSV b",
+                "CSV c",
+                "glTF d.glb"
+            ]
         );
         for output in all {
             output.validate().unwrap();
@@ -172,6 +185,7 @@ mod tests {
             "--shm",
             "--jsonl",
             "--csv",
+            "--gltf",
         ] {
             assert!(help.matches(option).count() > 0, "{option}");
         }

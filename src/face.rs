@@ -82,6 +82,12 @@ impl Blendshape {
         Self::ALL.into_iter().find(|b| b.name() == name)
     }
 
+    /// ARKit's name with a capital, `JawOpen`, as many protocols write it.
+    pub fn pascal_name(self) -> String {
+        let (first, rest) = self.name().split_at(1);
+        first.to_ascii_uppercase() + rest
+    }
+
     /// The same movement of the other half of the face; itself where it has no side.
     #[must_use]
     pub fn mirrored(self) -> Self {

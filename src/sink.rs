@@ -23,6 +23,8 @@ mod stream;
 mod udp;
 pub mod vmc;
 pub mod vrchat;
+pub mod vts;
+pub mod vts_phone;
 pub mod websocket;
 
 pub use adjust::Adjust;
@@ -40,6 +42,8 @@ pub use stream::{DatagramConfig, Stream};
 pub use udp::Traffic;
 pub use vmc::VmcConfig;
 pub use vrchat::VrchatConfig;
+pub use vts::VtsConfig;
+pub use vts_phone::VtsPhoneConfig;
 pub use websocket::WebSocketConfig;
 
 use crate::clock::MonoTime;
@@ -69,6 +73,10 @@ pub enum OutputConfig {
     Vrchat(VrchatConfig),
     /// OSC in facetrackd's own schema.
     Osc(OscConfig),
+    /// VTube Studio's plugin API.
+    Vts(VtsConfig),
+    /// The stream of VTube Studio's phone app.
+    VtsPhone(VtsPhoneConfig),
     /// JSON to websocket clients, such as a page in a browser.
     #[serde(rename = "websocket")]
     WebSocket(WebSocketConfig),
@@ -99,6 +107,8 @@ impl fmt::Display for OutputConfig {
             Self::Babble(config) => to("Babble", config.address.as_deref()),
             Self::Vrchat(config) => to("VRChat", config.address.as_deref()),
             Self::Osc(config) => to("OSC", config.address.as_deref()),
+            Self::Vts(config) => to("VTube Studio", config.address.as_deref()),
+            Self::VtsPhone(config) => write!(f, "VTube Studio's phone stream on {}", config.listen),
             Self::WebSocket(config) => write!(f, "websocket on {}", config.listen),
             Self::Jsonl(config) => write!(f, "JSON lines {}", config.path.display()),
             Self::Csv(config) => write!(f, "CSV {}", config.path.display()),
@@ -124,6 +134,8 @@ impl OutputConfig {
             Self::Babble(config) => config.adjust.validate("babble"),
             Self::Vrchat(config) => config.validate(),
             Self::Osc(config) => config.validate(),
+            Self::Vts(config) => config.adjust.validate("vts"),
+            Self::VtsPhone(config) => config.adjust.validate("vts-phone"),
             Self::WebSocket(config) => config.validate(),
             Self::Jsonl(_) => Ok(()),
             Self::Csv(config) => config.validate(),
@@ -161,7 +173,9 @@ impl Sink {
     pub fn open(config: &OutputConfig) -> Result<Self, SinkError> {
         config.validate()?;
         match config {
-            OutputConfig::WebSocket(c) => websocket::open(c).map(|sink| Self::Service(Box::new(sink))),
+            OutputConfig::WebSocket(c) => websocket::open(c).map(Self::service),
+            OutputConfig::Vts(c) => vts::open(c).map(Self::service),
+            OutputConfig::VtsPhone(c) => vts_phone::open(c).map(Self::service),
             OutputConfig::Jsonl(c) => jsonl::JsonlSink::open(c).map(Self::Jsonl),
             OutputConfig::Csv(c) => csv::CsvSink::open(c).map(|sink| Self::Csv(Box::new(sink))),
             OutputConfig::Gltf(c) => gltf::GltfSink::open(c).map(|sink| Self::Gltf(Box::new(sink))),
@@ -172,6 +186,10 @@ impl Sink {
             }
             other => Self::open_stream(other).map(|stream| Self::Stream(Box::new(stream))),
         }
+    }
+
+    fn service(service: Service) -> Self {
+        Self::Service(Box::new(service))
     }
 
     fn open_stream(config: &OutputConfig) -> Result<Stream, SinkError> {
@@ -203,7 +221,9 @@ impl Sink {
             OutputConfig::Jsonl(_) | OutputConfig::Csv(_) | OutputConfig::Gltf(_) => {
                 unreachable!("files are no streams")
             }
-            OutputConfig::WebSocket(_) => unreachable!("it has a thread of its own"),
+            OutputConfig::Vts(_) | OutputConfig::VtsPhone(_) | OutputConfig::WebSocket(_) => {
+                unreachable!("they have threads of their own")
+            }
             #[cfg(target_os = "linux")]
             OutputConfig::Shm(_) => unreachable!("a ring is no stream"),
         }

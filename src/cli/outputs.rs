@@ -8,7 +8,7 @@ use crate::sink::ShmConfig;
 use crate::sink::jsonl::LandmarkDetail;
 use crate::sink::{
     Adjust, CsvConfig, DatagramConfig, GltfConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig,
-    OscConfig, OutputConfig, VmcConfig, VrchatConfig, WebSocketConfig,
+    OscConfig, OutputConfig, VmcConfig, VrchatConfig, VtsConfig, VtsPhoneConfig, WebSocketConfig,
 };
 use clap::Args;
 
@@ -48,6 +48,12 @@ pub struct OutputArgs {
     /// OSC in facetrackd's own schema
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = THIS_MACHINE)]
     pub osc: Vec<String>,
+    /// VTube Studio's plugin API
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = THIS_MACHINE)]
+    pub vts: Vec<String>,
+    /// Answer programs that ask VTube Studio's phone app for its face
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = THIS_MACHINE)]
+    pub vts_phone: Vec<String>,
     /// Listen for websocket clients, such as the page in clients/web
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = THIS_MACHINE)]
     pub websocket: Vec<String>,
@@ -95,6 +101,10 @@ impl OutputArgs {
         each(&self.opentrack, &|a| OutputConfig::Opentrack(datagrams(a)));
         each(&self.babble, &|a| OutputConfig::Babble(datagrams(a)));
         each(&self.osc, &|a| OutputConfig::Osc(OscConfig { address: to(a), ..OscConfig::default() }));
+        each(&self.vts, &|a| OutputConfig::Vts(VtsConfig { address: to(a), ..VtsConfig::default() }));
+        each(&self.vts_phone, &|a| {
+            OutputConfig::VtsPhone(VtsPhoneConfig { listen: a.to_owned(), ..VtsPhoneConfig::default() })
+        });
         each(&self.websocket, &|a| {
             OutputConfig::WebSocket(WebSocketConfig { listen: a.to_owned(), ..WebSocketConfig::default() })
         });
@@ -181,6 +191,8 @@ mod tests {
             "--opentrack",
             "--babble",
             "--osc",
+            "--vts",
+            "--vts-phone",
             "--websocket",
             "--shm",
             "--jsonl",

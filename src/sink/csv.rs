@@ -8,7 +8,7 @@ use super::adjust::{Adjust, Adjuster};
 use super::livelink::{CSV_ORDER, VALUE_COUNT, frame_time, values};
 use super::udp::Traffic;
 use crate::clock::MonoTime;
-use crate::face::FaceSample;
+use crate::face::{Blendshape, FaceSample};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
@@ -71,8 +71,7 @@ impl CsvSink {
     }
 
     fn write_header(&mut self) -> Result<(), SinkError> {
-        let pascal = |name: &str| name[..1].to_ascii_uppercase() + &name[1..];
-        let shapes = CSV_ORDER.into_iter().map(|b| pascal(b.name()));
+        let shapes = CSV_ORDER.into_iter().map(Blendshape::pascal_name);
         let turns = ["Head", "LeftEye", "RightEye"].into_iter();
         let turns = turns.flat_map(|part| ["Yaw", "Pitch", "Roll"].map(|axis| format!("{part}{axis}")));
         let columns: Vec<String> = shapes.chain(turns).collect();

@@ -31,6 +31,17 @@ pub(super) fn udp(address: &str, default_port: u16) -> Result<(UdpSocket, Socket
     Ok((socket, own))
 }
 
+/// As [`udp`], but never waiting.
+///
+/// # Errors
+/// As [`udp`].
+pub(super) fn udp_polled(address: &str, default_port: u16) -> Result<(UdpSocket, SocketAddr), SinkError> {
+    let (socket, own) = udp(address, default_port)?;
+    let failed = |source| SinkError::Listen { address: address.to_owned(), source };
+    socket.set_nonblocking(true).map_err(failed)?;
+    Ok((socket, own))
+}
+
 fn warn_of(own: SocketAddr) {
     if !own.ip().is_loopback() {
         tracing::warn!("listening on {own}: whoever reaches this machine can read the faces it tracks");

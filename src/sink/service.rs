@@ -5,16 +5,18 @@
 
 use super::SinkError;
 use super::adjust::{Adjust, Adjuster, FaceView};
+use super::listen::would_block;
 use super::udp::Traffic;
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use crossbeam_queue::ArrayQueue;
-use mio::{Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// Faces of a sample that are handed over; as many as can be tracked at once.
 const FACES_MAX: usize = 8;
@@ -27,12 +29,16 @@ pub(super) const BELL: Token = Token(0);
 pub(super) struct Batch {
     pub frame: u64,
     pub stream_time: MonoTime,
+    /// The face to speak of where a protocol knows only one.
+    pub primary: Option<FaceView>,
     faces: [Option<FaceView>; FACES_MAX],
 }
 
 impl Batch {
-    pub fn new(sample: &FaceSample, adjuster: &Adjuster) -> Self {
-        let mut batch = Self { frame: sample.index, stream_time: sample.stream_time, ..Self::default() };
+    pub fn new(sample: &FaceSample, adjuster: &mut Adjuster) -> Self {
+        let primary = adjuster.primary(sample);
+        let mut batch =
+            Self { frame: sample.index, stream_time: sample.stream_time, primary, ..Self::default() };
         for (place, face) in batch.faces.iter_mut().zip(&sample.faces) {
             *place = Some(adjuster.view(&face.face, face.presence));
         }
@@ -70,6 +76,16 @@ impl Ears {
     /// Whether the output is being closed.
     pub fn is_closing(&self) -> bool {
         self.desk.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Waits for a sample, for the end, or so long; for threads that poll nothing else.
+    pub fn wait(&mut self, patience: Option<Duration>) {
+        let mut events = Events::with_capacity(4);
+        if let Err(error) = self.poll.poll(&mut events, patience)
+            && !would_block(&error)
+        {
+            tracing::debug!("an output's thread could not wait: {error}");
+        }
     }
 
     pub fn count_sent(&self, bytes: usize) {
@@ -117,7 +133,7 @@ impl Service {
     pub fn send(&mut self, sample: &FaceSample, now: MonoTime) {
         if self.adjuster.is_due(now) {
             // The thread wants the newest alone; what it had no time for is of no use.
-            self.desk.newest.force_push(Batch::new(sample, &self.adjuster));
+            self.desk.newest.force_push(Batch::new(sample, &mut self.adjuster));
             self.ring();
         }
     }

@@ -6,11 +6,17 @@ use super::udp::{Traffic, UdpSender};
 use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// A protocol: how it says a sample. Encoders allocate while they are made, and never afterwards.
 pub(super) trait Encode {
     /// Hands the datagrams that say `sample` to `send`, in order.
     fn encode(&mut self, sample: &FaceSample, adjuster: &mut Adjuster, send: &mut dyn FnMut(&[u8]));
+
+    /// Where to send from now on, where that has changed. Asked before each sample.
+    fn retarget(&mut self) -> Option<SocketAddr> {
+        None
+    }
 
     /// Hands over the datagrams that say that nothing more comes, where the protocol can say so.
     fn encode_end(&mut self, _send: &mut dyn FnMut(&[u8])) {}
@@ -60,6 +66,9 @@ impl Stream {
     pub fn send(&mut self, sample: &FaceSample, now: MonoTime) {
         if self.adjuster.is_due(now) {
             let sender = &mut self.sender;
+            if let Some(target) = self.encoder.retarget() {
+                sender.retarget(target);
+            }
             self.encoder.encode(sample, &mut self.adjuster, &mut |datagram| sender.send(datagram, now));
         }
     }

@@ -77,6 +77,13 @@ impl UdpSender {
         })
     }
 
+    /// Sends to another receiver from now on, from the same port.
+    pub fn retarget(&mut self, target: SocketAddr) {
+        if target != self.target {
+            (self.target, self.connect_at) = (target, Some(MonoTime::default()));
+        }
+    }
+
     /// Sends one datagram if it can be sent at once. Allocates nothing unless the link goes up or down.
     pub fn send(&mut self, datagram: &[u8], now: MonoTime) {
         match self.try_send(datagram, now) {

@@ -2,20 +2,28 @@
 //!
 //! VRChat takes eyes at `/tracking/eye/LeftRightPitchYaw` (degrees; pitch positive down, yaw positive to the right) and
 //! lids at `/tracking/eye/EyesClosedAmount` (0 open to 1 closed), and forgets them after ten seconds. Parameters are sent
-//! only where the avatar declares them, in the file that VRChat writes for it
-//! (`OSC/usr_…/Avatars/avtr_….json`), and only when they change.
+//! only where the avatar declares them, and only when they change. VRChat tells by `OSCQuery` what the loaded avatar
+//! declares, or the file that it writes for each avatar (`OSC/usr_…/Avatars/avtr_….json`).
 
 mod avatar;
+mod http;
+mod oscquery;
+mod tree;
 mod unified;
 
 use super::SinkError;
 use super::adjust::{Adjust, Adjuster, FaceView};
 use super::osc::{Slot, Template, floats};
 use super::stream::Encode;
+use super::udp::resolve;
 use crate::face::{Blendshape, FaceSample};
 use avatar::Avatar;
+use oscquery::{Find, Search};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+pub use oscquery::Discovery;
 
 /// Where VRChat listens.
 pub const DEFAULT_PORT: u16 = 9000;
@@ -28,15 +36,17 @@ pub struct VrchatConfig {
     pub address: Option<String>,
     /// Send VRChat's own eye tracking.
     pub eyes: bool,
-    /// The avatar's file; without it no parameters are sent.
+    /// The avatar's file; without it, and without `oscquery`, no parameters are sent.
     pub avatar: Option<PathBuf>,
+    /// Where VRChat is asked for its avatar.
+    pub oscquery: Discovery,
     /// Mirroring, gain, rate.
     pub adjust: Adjust,
 }
 
 impl Default for VrchatConfig {
     fn default() -> Self {
-        Self { address: None, eyes: true, avatar: None, adjust: Adjust::default() }
+        Self { address: None, eyes: true, avatar: None, oscquery: Discovery::Off, adjust: Adjust::default() }
     }
 }
 
@@ -44,6 +54,11 @@ impl VrchatConfig {
     /// # Errors
     /// [`SinkError::Config`] names the setting and its range.
     pub fn validate(&self) -> Result<(), SinkError> {
+        if self.avatar.is_some() && self.oscquery != Discovery::Off {
+            let problem =
+                "avatar names one avatar, and oscquery asks for another; leave one of them out".to_owned();
+            return Err(SinkError::Config { output: "vrchat", problem });
+        }
         self.adjust.validate("vrchat")
     }
 }
@@ -52,6 +67,9 @@ impl VrchatConfig {
 pub(super) struct Encoder {
     eyes: Option<Eyes>,
     avatar: Option<Avatar>,
+    search: Option<Search>,
+    /// Whether the configuration says where to send, whatever VRChat says.
+    is_fixed: bool,
 }
 
 struct Eyes {
@@ -83,11 +101,25 @@ impl Encoder {
     /// The avatar's file cannot be read, or is not one.
     pub fn new(config: &VrchatConfig) -> Result<Self, SinkError> {
         let avatar = config.avatar.as_deref().map(Avatar::from_file).transpose()?;
-        Ok(Self { eyes: config.eyes.then(Eyes::new), avatar })
+        let search = match (config.oscquery, config.address.as_deref()) {
+            (Discovery::Off, _) => None,
+            (discovery, None) => Some(Search::begin(discovery, oscquery::THIS_MACHINE)?),
+            (discovery, Some(to)) => Some(Search::begin(discovery, resolve(to, DEFAULT_PORT)?.ip())?),
+        };
+        Ok(Self { eyes: config.eyes.then(Eyes::new), avatar, search, is_fixed: config.address.is_some() })
     }
 }
 
 impl Encode for Encoder {
+    fn retarget(&mut self) -> Option<SocketAddr> {
+        let search = self.search.as_ref()?;
+        let Find { avatar, target } = search.take()?;
+        if let Some(old) = self.avatar.replace(avatar) {
+            search.give_back(old);
+        }
+        (!self.is_fixed).then_some(target)
+    }
+
     fn encode(&mut self, sample: &FaceSample, adjuster: &mut Adjuster, send: &mut dyn FnMut(&[u8])) {
         let view = adjuster.primary(sample);
         if let (Some(eyes), Some(view)) = (&mut self.eyes, &view) {

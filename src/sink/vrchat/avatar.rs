@@ -5,6 +5,7 @@ use super::super::adjust::FaceView;
 use super::unified::{PARAMETERS, Source};
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -15,14 +16,15 @@ struct File {
 
 #[derive(Deserialize)]
 struct FileParameter {
-    input: Option<FileInput>,
+    input: Option<Input>,
 }
 
+/// What can be written: an OSC address, and `Float` or `Bool`.
 #[derive(Deserialize)]
-struct FileInput {
-    address: String,
+pub(super) struct Input {
+    pub address: String,
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
 }
 
 /// What an avatar takes.
@@ -31,7 +33,7 @@ pub(super) struct Avatar {
 }
 
 struct Parameter {
-    source: Input,
+    source: Origin,
     form: Form,
     /// The message as last sent; a bool is its type tag, `T` or `F`.
     message: Vec<u8>,
@@ -41,7 +43,7 @@ struct Parameter {
 }
 
 #[derive(Clone, Copy)]
-enum Input {
+enum Origin {
     /// Below `v2/`.
     Expression(Source),
     /// Whether a face is tracked.
@@ -70,12 +72,22 @@ impl Avatar {
         let bytes = std::fs::read(path).map_err(failed)?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let file: File = serde_json::from_slice(text).map_err(|e| failed(io::Error::other(e)))?;
-        let inputs: Vec<FileInput> = file.parameters.into_iter().filter_map(|p| p.input).collect();
-        let avatar = Self { parameters: inputs.iter().filter_map(|i| Parameter::new(i, &inputs)).collect() };
+        let avatar = Self::new(file.parameters.into_iter().filter_map(|p| p.input).collect());
         if avatar.parameters.is_empty() {
             tracing::warn!(path = %path.display(), "the avatar declares no face tracking parameter");
         }
         Ok(avatar)
+    }
+
+    pub fn new(inputs: Vec<Input>) -> Self {
+        let bools: HashSet<&str> =
+            inputs.iter().filter(|i| i.kind == "Bool").map(|i| i.address.as_str()).collect();
+        Self { parameters: inputs.iter().filter_map(|i| Parameter::new(i, &bools)).collect() }
+    }
+
+    /// Parameters of a face that it takes.
+    pub fn len(&self) -> usize {
+        self.parameters.len()
     }
 
     /// Sends what has changed. Without a face only the flags change.
@@ -89,14 +101,14 @@ impl Avatar {
 }
 
 impl Parameter {
-    fn new(input: &FileInput, all: &[FileInput]) -> Option<Self> {
+    fn new(input: &Input, bools: &HashSet<&str>) -> Option<Self> {
         let name = input.address.rsplit('/').next()?;
         if ACTIVE.contains(&name) && input.kind == "Bool" {
-            return Some(Self::laid_out(input, Input::Active, Form::Bool));
+            return Some(Self::laid_out(input, Origin::Active, Form::Bool));
         }
         let (base, below) = input.address.split_once("/v2/")?;
         let source =
-            |name: &str| PARAMETERS.iter().find(|(n, _)| *n == name).map(|(_, s)| Input::Expression(*s));
+            |name: &str| PARAMETERS.iter().find(|(n, _)| *n == name).map(|(_, s)| Origin::Expression(*s));
         match input.kind.as_str() {
             "Float" => Some(Self::laid_out(input, source(below)?, Form::Float)),
             "Bool" => {
@@ -105,12 +117,12 @@ impl Parameter {
                 }
                 let stem = below.trim_end_matches(|c: char| c.is_ascii_digit());
                 let weight: u32 = below[stem.len()..].parse().ok()?;
-                let bits = bits_declared(all, base, stem);
+                let bits = bits_declared(bools, base, stem);
                 if !weight.is_power_of_two() || weight.ilog2() >= bits {
                     return None;
                 }
                 let negative = format!("{base}/v2/{stem}Negative");
-                let is_signed = all.iter().any(|i| i.address == negative && i.kind == "Bool");
+                let is_signed = bools.contains(negative.as_str());
                 let form = Form::Bit { bit: weight.ilog2(), bits, is_signed };
                 Some(Self::laid_out(input, source(stem)?, form))
             }
@@ -118,7 +130,7 @@ impl Parameter {
         }
     }
 
-    fn laid_out(input: &FileInput, source: Input, form: Form) -> Self {
+    fn laid_out(input: &Input, source: Origin, form: Form) -> Self {
         let arg = if form == Form::Float { OscType::Float(0.0) } else { OscType::Bool(false) };
         let packet = OscPacket::Message(OscMessage { addr: input.address.clone(), args: vec![arg] });
         let Ok(message) = encoder::encode(&packet) else { unreachable!("encoding to memory cannot fail") };
@@ -133,9 +145,9 @@ impl Parameter {
     /// Sets the value; whether it is another than last time, or the first.
     fn update(&mut self, view: Option<&FaceView>) -> bool {
         let value = match (self.source, view) {
-            (Input::Active, view) => f32::from(view.is_some_and(|v| v.tracked)),
-            (Input::Expression(source), Some(view)) => source.value(view),
-            (Input::Expression(_), None) => return false,
+            (Origin::Active, view) => f32::from(view.is_some_and(|v| v.tracked)),
+            (Origin::Expression(source), Some(view)) => source.value(view),
+            (Origin::Expression(_), None) => return false,
         };
         let changed = match self.form {
             // Parameters travel to others with eight bits; a change below that is none.
@@ -169,11 +181,8 @@ fn steps(magnitude: f32, bits: u32) -> u32 {
 }
 
 /// How many of `<stem>1`, `<stem>2`, `<stem>4`, … the avatar has.
-fn bits_declared(all: &[FileInput], base: &str, stem: &str) -> u32 {
-    let has = |weight: u32| {
-        let address = format!("{base}/v2/{stem}{weight}");
-        all.iter().any(|i| i.address == address && i.kind == "Bool")
-    };
+fn bits_declared(bools: &HashSet<&str>, base: &str, stem: &str) -> u32 {
+    let has = |weight: u32| bools.contains(format!("{base}/v2/{stem}{weight}").as_str());
     (0..8).take_while(|bit| has(1 << bit)).count() as u32
 }
 

@@ -11,7 +11,7 @@ use facetrackd::face::{Face, FaceSample, Presence, TrackedFace};
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{
     Adjust, CsvConfig, DatagramConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig, OscConfig,
-    OutputConfig, ShmConfig, Sink, VmcConfig,
+    OutputConfig, ShmConfig, Sink, VmcConfig, VrchatConfig, VtsPhoneConfig, WebSocketConfig,
 };
 use glam::{Vec2, Vec3};
 use std::net::UdpSocket;
@@ -20,6 +20,88 @@ use std::time::Duration;
 
 const RUNS: u64 = 3000;
 const WARM_UP: u64 = 10;
+
+/// An avatar that has every coefficient as a float and in four bits.
+fn vrchat(to: &str, folder: &Path) -> OutputConfig {
+    let names = [
+        "JawOpen",
+        "JawX",
+        "MouthClosed",
+        "LipFunnel",
+        "LipPucker",
+        "MouthUpperUp",
+        "MouthLowerDown",
+        "MouthX",
+        "SmileFrown",
+        "SmileSad",
+        "MouthStretch",
+        "TongueOut",
+        "MouthDimple",
+        "MouthRaiserUpper",
+        "MouthRaiserLower",
+        "MouthPress",
+        "CheekPuff",
+        "CheekSquint",
+        "NoseSneer",
+        "BrowUp",
+        "BrowDown",
+        "BrowInnerUp",
+        "BrowOuterUp",
+        "EyeLid",
+        "EyeSquint",
+        "EyeX",
+        "EyeY",
+        "JawForward",
+        "JawLeft",
+        "JawRight",
+        "LipSuckUpper",
+        "LipSuckLower",
+        "EyeWideLeft",
+    ];
+    let forms =
+        [("", "Float"), ("1", "Bool"), ("2", "Bool"), ("4", "Bool"), ("8", "Bool"), ("Negative", "Bool")];
+    let input = |name: &str, (suffix, kind): (&str, &str)| {
+        format!(r#"{{"input":{{"address":"/avatar/parameters/v2/{name}{suffix}","type":"{kind}"}}}}"#)
+    };
+    let all: Vec<String> = names.iter().flat_map(|name| forms.map(|form| input(name, form))).collect();
+    let avatar = folder.join("avatar.json");
+    std::fs::write(&avatar, format!(r#"{{"parameters":[{}]}}"#, all.join(","))).expect("a temporary folder");
+    OutputConfig::Vrchat(VrchatConfig {
+        address: Some(to.to_owned()),
+        avatar: Some(avatar),
+        ..VrchatConfig::default()
+    })
+}
+
+fn listen() -> String {
+    "127.0.0.1:0".to_owned()
+}
+
+/// Receivers for the outputs that wait for somebody to ask.
+fn connect(name: &str, sink: &Sink) {
+    let Some(address) = sink.listens_on().first().copied() else { return };
+    if name.starts_with("websocket") {
+        for _ in 0..2 {
+            let (mut client, _) = tungstenite::connect(format!("ws://{address}/")).expect("it listens");
+            std::thread::spawn(move || while client.read().is_ok() {});
+        }
+    } else {
+        let receiver = UdpSocket::bind(listen()).expect("a socket on the loopback interface");
+        let port = receiver.local_addr().expect("bound").port();
+        // It asks again before its ten seconds are over, as receivers do.
+        std::thread::spawn(move || {
+            loop {
+                let request = format!(
+                    r#"{{"messageType":"iOSTrackingDataRequest","time":10,"sentBy":"bench","ports":[{port}]}}"#
+                );
+                if receiver.send_to(request.as_bytes(), address).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_secs(5));
+            }
+        });
+    }
+}
 
 fn outputs(to: &str, folder: &Path, ring: &str) -> Vec<(&'static str, OutputConfig)> {
     let address = Some(to.to_owned());
@@ -43,7 +125,16 @@ fn outputs(to: &str, folder: &Path, ring: &str) -> Vec<(&'static str, OutputConf
         ),
         ("opentrack", OutputConfig::Opentrack(datagrams())),
         ("babble", OutputConfig::Babble(datagrams())),
+        ("vrchat, 200 parameters", vrchat(to, folder)),
         ("osc", OutputConfig::Osc(OscConfig { address, ..OscConfig::default() })),
+        (
+            "websocket, two clients",
+            OutputConfig::WebSocket(WebSocketConfig { listen: listen(), ..WebSocketConfig::default() }),
+        ),
+        (
+            "vts-phone, one receiver",
+            OutputConfig::VtsPhone(VtsPhoneConfig { listen: listen(), ..VtsPhoneConfig::default() }),
+        ),
         ("jsonl, no landmarks", jsonl("short.jsonl", LandmarkDetail::None)),
         ("jsonl, all landmarks", jsonl("long.jsonl", LandmarkDetail::All)),
         ("csv", OutputConfig::Csv(csv)),
@@ -86,6 +177,7 @@ fn main() {
     let (mut sinks, mut all) = (Vec::new(), Stage::new("all at once"));
     for (name, config) in outputs(&to, folder.path(), &ring) {
         let sink = Sink::open(&config).unwrap_or_else(|e| panic!("{name}: {e}"));
+        connect(name, &sink);
         sinks.push((Stage::new(name), sink));
     }
     for n in 0..RUNS + WARM_UP {

@@ -50,6 +50,7 @@ use crate::clock::MonoTime;
 use crate::face::FaceSample;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddr;
 
 /// One `[[output]]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -267,6 +268,15 @@ impl Sink {
             Self::Shm(sink) => sink.close(now),
         }
         Ok(())
+    }
+
+    /// The addresses it listens on, where it does.
+    pub fn listens_on(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Stream(sink) => sink.listens_on(),
+            Self::Service(sink) => sink.listens_on().into_iter().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// What was sent since the start.

@@ -6,7 +6,7 @@ use facetrackd::face::{Blendshape, Face, FaceSample, Presence, TrackedFace};
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{
     Adjust, CsvConfig, DatagramConfig, GltfConfig, IFacialMocapConfig, JsonlConfig, LiveLinkConfig,
-    OscConfig, OutputConfig, Sink, VmcConfig, VrchatConfig, WebSocketConfig,
+    OscConfig, OutputConfig, Sink, VmcConfig, VrchatConfig, VtsConfig, VtsPhoneConfig, WebSocketConfig,
 };
 use std::net::UdpSocket;
 use std::path::Path;
@@ -43,7 +43,9 @@ fn outputs(to: &str, folder: &Path) -> Vec<OutputConfig> {
         OutputConfig::Opentrack(datagrams()),
         OutputConfig::Babble(datagrams()),
         OutputConfig::Vrchat(vrchat),
-        OutputConfig::Osc(OscConfig { address, ..OscConfig::default() }),
+        OutputConfig::Osc(OscConfig { address: address.clone(), ..OscConfig::default() }),
+        OutputConfig::Vts(VtsConfig { address: address.clone(), ..VtsConfig::default() }),
+        OutputConfig::VtsPhone(VtsPhoneConfig { listen: "127.0.0.1:0".into(), ..VtsPhoneConfig::default() }),
         OutputConfig::WebSocket(WebSocketConfig {
             listen: "127.0.0.1:0".into(),
             ..WebSocketConfig::default()

@@ -18,6 +18,11 @@ pub(super) trait Encode {
         None
     }
 
+    /// The addresses it listens on, where it does.
+    fn listens_on(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
     /// Hands over the datagrams that say that nothing more comes, where the protocol can say so.
     fn encode_end(&mut self, _send: &mut dyn FnMut(&[u8])) {}
 }
@@ -77,6 +82,11 @@ impl Stream {
     pub fn close(&mut self, now: MonoTime) {
         let sender = &mut self.sender;
         self.encoder.encode_end(&mut |datagram| sender.send(datagram, now));
+    }
+
+    /// The addresses it listens on, where it does.
+    pub fn listens_on(&self) -> Vec<SocketAddr> {
+        self.encoder.listens_on()
     }
 
     /// What was sent.

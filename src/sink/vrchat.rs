@@ -131,10 +131,49 @@ impl Encode for Encoder {
         }
     }
 
+    fn listens_on(&self) -> Vec<SocketAddr> {
+        self.search.as_ref().map(|search| search.listens_on().to_vec()).unwrap_or_default()
+    }
+
     fn encode_end(&mut self, send: &mut dyn FnMut(&[u8])) {
         if let Some(avatar) = &mut self.avatar {
             avatar.update(None, send);
         }
+    }
+}
+
+/// What the fuzzer calls.
+#[doc(hidden)]
+pub mod fuzz {
+    use super::super::adjust::{Adjust, Adjuster};
+    use super::{Avatar, http, oscquery, tree};
+    use crate::face::{Face, FaceSample, Presence, TrackedFace};
+
+    /// An answer of what calls itself VRChat; an avatar is made of it, and sends twice: what it declares, then nothing.
+    pub fn tree(bytes: &[u8]) {
+        // Each of them is another question's answer; all must bear all answers.
+        let (_, _) = (tree::osc_port(bytes).is_ok(), tree::value_of_change(bytes).is_ok());
+        let Ok(inputs) = tree::inputs(bytes) else { return };
+        let declared = inputs.len();
+        let mut avatar = Avatar::new(inputs);
+        let face = TrackedFace { presence: Presence::Tracked, face: Face::default() };
+        let sample = FaceSample { faces: vec![face], ..FaceSample::default() };
+        let view = Adjuster::new(&Adjust::default()).primary(&sample);
+        for most in [declared, 0] {
+            let mut sent = 0;
+            avatar.update(view.as_ref(), &mut |_| sent += 1);
+            assert!(sent <= most, "{sent} messages for {most} parameters");
+        }
+    }
+
+    /// A request to our web server.
+    pub fn request(bytes: &[u8]) {
+        http::try_request(bytes);
+    }
+
+    /// A datagram to our OSC port.
+    pub fn change(bytes: &[u8]) -> bool {
+        oscquery::is_avatar_change(bytes)
     }
 }
 

@@ -107,6 +107,16 @@ fn request(head: &[u8]) -> Request<'_> {
     }
 }
 
+/// Reads a request and finds its answer, for the fuzzer.
+pub(super) fn try_request(head: &[u8]) {
+    let page = Page::new("facetrackd-1", SocketAddr::from(([127, 0, 0, 1], 1)));
+    if let Request::Get(target) = request(head)
+        && let Some(body) = page.body(target)
+    {
+        assert!(body.starts_with('{'));
+    }
+}
+
 /// Asks without a proxy, without following anybody elsewhere, and not for long.
 pub(super) fn client() -> ureq::Agent {
     ureq::Agent::config_builder()

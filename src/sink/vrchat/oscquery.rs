@@ -72,6 +72,7 @@ struct Shared {
 pub(super) struct Search {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    listens_on: [SocketAddr; 2],
 }
 
 impl Search {
@@ -112,7 +113,12 @@ impl Search {
             }
         };
         let thread = Builder::new().name("ft-vrchat".to_owned()).spawn(run).map_err(failed)?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), listens_on: [web_address, osc_address] })
+    }
+
+    /// Where our web server and our OSC port are.
+    pub fn listens_on(&self) -> [SocketAddr; 2] {
+        self.listens_on
     }
 
     /// What was found out since the last call.

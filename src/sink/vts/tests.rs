@@ -218,6 +218,22 @@ fn values_come_in_the_ranges_that_were_named_and_unknown_parameters_do_not() {
 }
 
 #[test]
+fn left_up_tilt_and_wink_have_their_signs_mirrored_and_not() {
+    for (mirror, side) in [(false, 1.0), (true, -1.0)] {
+        let state = tempfile::tempdir().unwrap();
+        let studio = studio(User::Allows, "t");
+        let adjust = Adjust { mirror, ..Adjust::default() };
+        let config = VtsConfig { address: Some(studio.address.to_string()), adjust, ..VtsConfig::default() };
+        let mut service =
+            open_in(&config, Some(state.path().to_owned()), [Duration::from_millis(10); 2]).unwrap();
+        let injection = studio.next(&mut service, "InjectParameterDataRequest");
+        let said = ["FaceAngleX", "FaceAngleY", "FaceAngleZ", "EyeBlinkLeft", "EyeBlinkRight"];
+        let [x, y, z, left, right] = said.map(|id| value(&injection, id).unwrap());
+        assert!(x * side < -1.0 && y > 1.0 && z * side > 1.0 && (left - right) * side > 0.5, "{injection}");
+    }
+}
+
+#[test]
 fn a_lost_face_is_told_once_and_a_lost_connection_is_made_anew() {
     let state = tempfile::tempdir().unwrap();
     let studio = studio(User::Allows, "t");

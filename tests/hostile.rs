@@ -85,7 +85,7 @@ fn storm_of_connections(targets: &[SocketAddr], seed: u64, done: &AtomicUsize) {
     }
 }
 
-fn outputs(receiver: &UdpSocket) -> Vec<Sink> {
+fn outputs(receiver: &UdpSocket, mocap: SocketAddr) -> Vec<Sink> {
     let free = || "127.0.0.1:0".to_owned();
     let to = Some(receiver.local_addr().unwrap().to_string());
     let configs = [
@@ -93,7 +93,7 @@ fn outputs(receiver: &UdpSocket) -> Vec<Sink> {
         OutputConfig::WebSocket(WebSocketConfig { listen: free(), ..WebSocketConfig::default() }),
         OutputConfig::VtsPhone(VtsPhoneConfig { listen: free(), ..VtsPhoneConfig::default() }),
         OutputConfig::IFacialMocap(IFacialMocapConfig {
-            listen: Some(free()),
+            listen: Some(mocap.to_string()),
             ..IFacialMocapConfig::default()
         }),
         OutputConfig::Vrchat(VrchatConfig { oscquery: Discovery::Loopback, ..VrchatConfig::default() }),
@@ -133,10 +133,12 @@ fn send_and_receive(sinks: &mut [Sink], receiver: &UdpSocket, n: u64) -> i32 {
 fn samples_go_on_through_100_000_random_datagrams_and_whoever_asks_is_still_served() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     receiver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut sinks = outputs(&receiver);
+    // A port that was free a moment ago.
+    let mocap = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut sinks = outputs(&receiver, mocap);
     let at = |k: usize| sinks[k].listens_on();
-    let (web, phone, mocap, vrchat) = (at(1)[0], at(2)[0], at(3)[0], at(4));
-    let (datagram_targets, stream_targets) = (vec![phone, mocap, vrchat[1]], vec![web, vrchat[0]]);
+    let (web, phone, vrchat) = (at(1)[0], at(2)[0], at(4));
+    let (datagram_targets, stream_targets) = (vec![phone, mocap, vrchat[1]], vec![web, vrchat[0], mocap]);
     let done = Arc::new(AtomicUsize::new(0));
     let storms: Vec<_> = [1u64, 2]
         .into_iter()

@@ -1,4 +1,5 @@
-//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`; and our own
+//! Outputs as programs that nobody here wrote receive them: python-osc, oscdump (liblo), `PyLiveLinkFace`, Zenoh,
+//! Blender; and our own
 //! clients: Godot's in Godot's server build, Unity's in Mono.
 //!
 //! Python packages go to a virtual environment under the target folder. What cannot be installed is skipped, loudly.
@@ -10,6 +11,8 @@ mod gltf;
 mod mono;
 #[path = "receivers/unity.rs"]
 mod unity;
+#[path = "receivers/zenoh.rs"]
+mod zenoh;
 
 use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Gaze, HeadPose, Presence, TrackedFace};
@@ -25,7 +28,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-const PACKAGES: [&str; 2] = ["python-osc==1.9.3", "pylivelinkface==0.1"];
+const PACKAGES: [&str; 3] = ["python-osc==1.9.3", "pylivelinkface==0.1", "eclipse-zenoh==1.10.2"];
 
 /// The Python with the packages; `None`, and the reason on standard error, where there is none.
 fn python() -> Option<&'static Path> {
@@ -38,7 +41,7 @@ fn python() -> Option<&'static Path> {
             if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
         };
         let install = || {
-            if run(&python, &["-c", "import pythonosc, pylivelinkface"]).is_ok() {
+            if run(&python, &["-c", "import pythonosc, pylivelinkface, zenoh"]).is_ok() {
                 return Ok(());
             }
             run(Path::new("python3"), &["-m", "venv", &venv.to_string_lossy()])?;
@@ -46,7 +49,7 @@ fn python() -> Option<&'static Path> {
             run(&python, &[&pip[..], &PACKAGES[..]].concat())
         };
         install()
-            .map_err(|e| eprintln!("SKIPPED: no python-osc and PyLiveLinkFace to receive with: {e}"))
+            .map_err(|e| eprintln!("SKIPPED: no python-osc, PyLiveLinkFace and Zenoh to receive with: {e}"))
             .ok()?;
         Some(python)
     };

@@ -159,7 +159,7 @@ fn the_unity_client_follows_the_daemon_through_the_demo_clip() {
 }
 
 /// The standard output of a process that says nothing.
-fn empty() -> ChildStdout {
+pub fn empty() -> ChildStdout {
     let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     child.wait().unwrap();

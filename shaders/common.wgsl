@@ -28,6 +28,9 @@ struct Surface {
     @location(2) uv: vec2<f32>,
     @location(3) masks: vec4<f32>,
     @location(4) shade: vec4<f32>,
+    // Soft light on the surface, and what it mirrors: smooth enough to be taken at the vertices.
+    @location(5) soft: vec3<f32>,
+    @location(6) mirror: vec3<f32>,
 }
 
 fn clip_position(p: vec3<f32>) -> vec4<f32> {
@@ -59,6 +62,12 @@ fn irradiance(n: vec3<f32>) -> vec3<f32> {
     return max(sum.rgb, vec3(0.0));
 }
 
+fn surface(v: VertexIn, clip: vec4<f32>) -> Surface {
+    let n = unpack_normal(v.normal);
+    let view = normalize(face.eye_point[0].xyz - v.position);
+    return Surface(clip, v.position, n, v.uv, v.masks, v.shade, irradiance(n), irradiance(reflect(-view, n)));
+}
+
 // 1 where the key light reaches, softened over a few millimetres.
 fn key_reaches(p: vec3<f32>, n: vec3<f32>) -> f32 {
     let h = vec4(p + n * 1.5, 1.0);
@@ -84,18 +93,20 @@ fn fourth(x: f32) -> f32 {
     return y * y;
 }
 
-// Plain surface: diffuse from all lights, a specular lobe of both lamps.
-fn lit_plain(albedo: vec3<f32>, p: vec3<f32>, n: vec3<f32>, rough: f32, spec: f32, ao: f32) -> vec3<f32> {
+// Plain surface: diffuse from all lights, a specular lobe of both lamps. `soft` is the soft light on it, `mirror` what it mirrors.
+fn lit_plain(
+    albedo: vec3<f32>, p: vec3<f32>, n: vec3<f32>, rough: f32, spec: f32, ao: f32, soft: vec3<f32>, mirror: vec3<f32>,
+) -> vec3<f32> {
     let v = normalize(face.eye_point[0].xyz - p);
     let l = face.key_dir[0].xyz;
     let f = face.fill_dir[0].xyz;
     let key = face.key_color[0].rgb * key_reaches(p, n);
     let power = mix(220.0, 8.0, rough);
     let shine = spec * (0.04 + 0.96 * fourth(1.0 - max(dot(n, v), 0.0))) * (power + 8.0) * 0.125;
-    var c = albedo * (irradiance(n) + key * max(dot(n, l), 0.0) + face.fill_color[0].rgb * max(dot(n, f), 0.0));
+    var c = albedo * (soft + key * max(dot(n, l), 0.0) + face.fill_color[0].rgb * max(dot(n, f), 0.0));
     c += shine * key * pow(max(dot(n, normalize(l + v)), 0.0), power) * max(dot(n, l), 0.0);
     c += shine * face.fill_color[0].rgb * pow(max(dot(n, normalize(f + v)), 0.0), power) * max(dot(n, f), 0.0);
-    c += spec * (1.0 - rough) * (0.04 + 0.5 * fourth(1.0 - max(dot(n, v), 0.0))) * irradiance(reflect(-v, n));
+    c += spec * (1.0 - rough) * (0.04 + 0.5 * fourth(1.0 - max(dot(n, v), 0.0))) * mirror;
     return c * ao;
 }
 

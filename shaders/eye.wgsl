@@ -24,12 +24,15 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let key = face.key_color[0].rgb * key_reaches(s.p, n);
     let l = face.key_dir[0].xyz;
     let f = face.fill_dir[0].xyz;
-    var c = albedo * (irradiance(n) + key * clamp((dot(n, l) + 0.2) / 1.2, 0.0, 1.0)
+    var c = albedo * (s.soft + key * clamp((dot(n, l) + 0.2) / 1.2, 0.0, 1.0)
         + face.fill_color[0].rgb * clamp((dot(n, f) + 0.2) / 1.2, 0.0, 1.0)) * ao;
     let fresnel = 0.04 + 0.5 * fourth(1.0 - max(dot(n, v), 0.0));
     let hk = max(dot(n, normalize(l + v)), 0.0);
     let hf = max(dot(n, normalize(f + v)), 0.0);
     c += 4.0 * key * pow(hk, 400.0) + 3.0 * face.fill_color[0].rgb * pow(hf, 250.0);
-    c += fresnel * ao * irradiance(reflect(-v, n));
+    c += fresnel * ao * s.mirror;
+    // Tears stand along the lower lid: a round wet edge that mirrors whatever is above it.
+    let edge = (to_lower - 0.06) / 0.025;
+    c += exp(-edge * edge) * (0.12 * s.mirror + 0.10 * key + 0.06 * face.fill_color[0].rgb) * face.mouth_eye[0].z;
     return vec4(marked(to_sensor(c), s.p), 1.0);
 }

@@ -5,5 +5,5 @@ fn main(v: VertexIn) -> Surface {
     var clip = clip_position(v.position);
     let sunk = face.eyeball[i32(v.shade.x + 0.5)].w;
     clip.z *= clip.w / (clip.w + sunk);
-    return Surface(clip, v.position, unpack_normal(v.normal), v.uv, v.masks, v.shade);
+    return surface(v, clip);
 }

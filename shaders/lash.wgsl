@@ -13,6 +13,6 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let blur = fwidth(x);
     let stroke = clamp((half_width - abs(fract(x) - 0.5)) / max(blur, 0.001) + 0.5, 0.0, 1.0) * step(0.001, half_width);
     let coverage = mix(stroke, 2.0 * half_width, clamp(blur * 1.5 - 0.25, 0.0, 1.0)) * face.eye_make_up[0].y;
-    let color = vec3(0.012) * (irradiance(normalize(s.n)) + 0.4 * face.key_color[0].rgb);
+    let color = vec3(0.012) * (s.soft + 0.4 * face.key_color[0].rgb);
     return vec4(to_sensor(color), coverage);
 }

@@ -9,6 +9,6 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let tooth = s.shade.x;
     let albedo = s.masks.rgb * mix(vec3(1.0), face.teeth[0].rgb, tooth);
     let n = normalize(s.n);
-    let color = lit_plain(albedo, s.p, n, mix(0.45, 0.25, tooth), s.masks.w, ao * depth);
+    let color = lit_plain(albedo, s.p, n, mix(0.45, 0.25, tooth), s.masks.w, ao * depth, s.soft, s.mirror);
     return vec4(marked(to_sensor(color), s.p), 1.0);
 }

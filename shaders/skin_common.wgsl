@@ -1,6 +1,7 @@
 // Light on skin: wrapped diffuse as a cheap soft scatter, two lobes of gloss.
 
-fn skin_lit(albedo: vec3<f32>, p: vec3<f32>, n: vec3<f32>, gloss: f32, ao: f32) -> vec3<f32> {
+fn skin_lit(s: Surface, albedo: vec3<f32>, n: vec3<f32>, gloss: f32, ao: f32) -> vec3<f32> {
+    let p = s.p;
     let v = normalize(face.eye_point[0].xyz - p);
     let l = face.key_dir[0].xyz;
     let f = face.fill_dir[0].xyz;
@@ -10,13 +11,13 @@ fn skin_lit(albedo: vec3<f32>, p: vec3<f32>, n: vec3<f32>, gloss: f32, ao: f32) 
     let fd = clamp((vec3(dot(n, f)) + wrap) / (1.0 + wrap), vec3(0.0), vec3(1.0));
     // Deep creases glow red rather than grey: light that scatters under the skin comes out there.
     let crease = vec3(ao + 0.5 * ao * (1.0 - ao), ao, ao - 0.1 * ao * (1.0 - ao));
-    var c = albedo * (irradiance(n) * crease + (key * kd + face.fill_color[0].rgb * fd) * mix(ao, 1.0, 0.35));
+    var c = albedo * (s.soft * crease + (key * kd + face.fill_color[0].rgb * fd) * mix(ao, 1.0, 0.35));
     let fresnel = 0.35 + 0.65 * fourth(1.0 - max(dot(n, v), 0.0));
     let h = max(dot(n, normalize(l + v)), 0.0);
     let h16 = fourth(fourth(h));
     let f16 = fourth(fourth(max(dot(n, normalize(f + v)), 0.0)));
     let lobes = key * (h16 + 1.2 * fourth(h16)) * step(0.0, dot(n, l)) + face.fill_color[0].rgb * f16 * step(0.0, dot(n, f));
-    c += gloss * fresnel * ao * (lobes + 0.14 * irradiance(reflect(-v, n)));
+    c += gloss * fresnel * ao * (lobes + 0.14 * s.mirror);
     return c;
 }
 

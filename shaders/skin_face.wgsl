@@ -5,8 +5,9 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let grain = textureSample(detail, smooth_sampler, s.uv * 7.0);
     let brow_at = vec2(s.uv.x, min(s.uv.y * 2.0, 1.0));
     // Strands finer than a texel of the level fade; the bias and the gain give the brow its weight back.
-    let strands = textureSampleBias(brows, smooth_sampler, brow_at, i32(face.layers[0].y), -0.8).r;
-    let brow = clamp(strands * 1.7, 0.0, 1.0) * step(s.uv.y, 0.5) * face.brow[0].w;
+    let painted = textureSampleBias(brows, smooth_sampler, brow_at, i32(face.layers[0].y), -0.8).rg;
+    let line = painted.y * step(s.uv.y, 0.5) * face.skin_detail[0].w;
+    let brow = clamp(painted.x * 1.7, 0.0, 1.0) * step(s.uv.y, 0.5) * face.brow[0].w;
     var albedo = linear_color(texel) * face.skin[0].rgb;
     let lips = s.masks.z;
     // Freckles and blemishes stay off the lips.
@@ -14,6 +15,8 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let blemish = smoothstep(0.955, 0.985, grain.a) * face.skin_detail[0].y;
     albedo *= 1.0 - (1.0 - lips) * (freckle * vec3(0.25, 0.38, 0.45) + blemish * vec3(0.10, 0.45, 0.42));
     albedo *= 1.0 + (grain.b - 0.5) * vec3(0.07, 0.11, 0.11) * (0.4 + face.skin_detail[0].y);
+    // Lines of age: little light comes out of them, and that is red.
+    albedo *= 1.0 - line * vec3(0.28, 0.42, 0.45);
     albedo = mix(albedo, face.blush[0].rgb * albedo * 2.2, s.shade.x * face.blush[0].w);
     albedo = mix(albedo, face.eye_shadow[0].rgb, s.masks.w * face.eye_shadow[0].w);
     albedo = mix(albedo, face.lips[0].rgb * (0.6 + 0.8 * texel.g), lips * face.lips[0].w);
@@ -23,6 +26,6 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     albedo = mix(hair.rgb, face.brow[0].rgb * (0.7 + 0.6 * grain.b), brow * 0.94);
     let n = grained(normalize(s.n), grain.rg * 2.0 - 1.0, face.skin_detail[0].x);
     let gloss = face.skin[0].w * (1.0 + 1.6 * lips * (0.3 + face.lips[0].w)) * (1.0 - 0.7 * max(brow, hair.a));
-    let color = skin_lit(albedo, s.p, n, gloss, occlusion(s.shade));
+    let color = skin_lit(s, albedo, n, gloss, occlusion(s.shade) * (1.0 - 0.3 * line));
     return vec4(marked(to_sensor(color), s.p), 1.0);
 }

@@ -19,11 +19,13 @@ pub mod scene;
 pub mod seal;
 pub mod shape;
 pub mod shard;
+pub mod simplify;
 pub mod spec;
 pub mod target;
 pub mod textures;
 pub mod things;
 pub mod uniform;
+pub mod wrinkles;
 
 mod clip;
 mod command;

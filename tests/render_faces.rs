@@ -68,3 +68,44 @@ fn a_killed_run_leaves_whole_shards_only_and_is_continued() {
     let names = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert!(names.into_iter().all(|n| !n.starts_with(".unfinished")));
 }
+
+#[test]
+fn a_clip_tells_the_truth_of_every_frame_and_is_the_same_again() {
+    let Some(assets) = assets() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let clip = |name: &str| {
+        let out = dir.path().join(name);
+        let mut c = Command::new(env!("CARGO_BIN_EXE_facetrackd"));
+        c.arg("render-faces").arg("--assets").arg(&assets).arg("--out").arg(&out);
+        c.args(["--clip", "motion", "--count", "5", "--size", "96", "--seed", "4"]).stdout(Stdio::null());
+        (c.stderr(Stdio::piped()).output().unwrap(), out)
+    };
+    let (run, out) = clip("first");
+    if !run.status.success() {
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(said.contains("no Vulkan device"), "{said}");
+        eprintln!("SKIPPED: no Vulkan device (Debian: mesa-vulkan-drivers)");
+        return;
+    }
+    let truth: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("truth.json")).unwrap()).unwrap();
+    let frames = truth["frames"].as_array().unwrap();
+    assert_eq!(frames.len(), 5);
+    for (i, frame) in frames.iter().enumerate() {
+        assert_eq!(frame["index"], i);
+        assert_eq!(frame["blendshapes"].as_array().unwrap().len(), 52);
+        let points = frame["landmarks"].as_array().unwrap();
+        assert_eq!(points.len(), 478);
+        let inside = |p: &&serde_json::Value| {
+            let at = |k: usize| p[k].as_f64().unwrap();
+            (0.0..96.0).contains(&at(0)) && (0.0..72.0).contains(&at(1))
+        };
+        assert!(points.iter().filter(inside).count() > 400, "frame {i}: the head is in the picture");
+    }
+    assert!(frames[0]["landmarks"] != frames[4]["landmarks"], "the head moves");
+    // Five pictures are in the clip, and a player finds them.
+    let avi = std::fs::read(out.join("clip.avi")).unwrap();
+    assert!(avi.starts_with(b"RIFF") && avi.windows(3).filter(|w| *w == [0xFF, 0xD8, 0xFF]).count() == 5);
+    let (_, again) = clip("again");
+    assert!(avi == std::fs::read(again.join("clip.avi")).unwrap(), "the same seed gives the same clip");
+}

@@ -35,7 +35,7 @@ class DatasetError(Exception):
 
 
 class Shard:
-    """One file of the data set. Checks what it costs nothing to check; `verify` reads it through."""
+    """One file of the data set. Checks what costs little; `verify` reads it through. Raises `DatasetError`."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -43,8 +43,15 @@ class Shard:
             start = file.read(16)
             if len(start) < 16 or start[:8] != MAGIC:
                 raise DatasetError(f"{path} is no shard of faces")
-            length = struct.unpack("<Q", start[8:])[0]
-            self.header = json.loads(file.read(length))
+            length, size = struct.unpack("<Q", start[8:])[0], self.path.stat().st_size
+            if length > size - 16:
+                raise DatasetError(f"{path} is cut short: render it again")
+            try:
+                self.header = json.loads(file.read(length))
+            except ValueError as e:
+                raise DatasetError(f"{path}: its header is damaged ({e}): render it again") from e
+        if size < self.header["images_at"] + 32:
+            raise DatasetError(f"{path} is cut short: render it again")
         fields = self.header["fields"]
         self.dtype = np.dtype({
             "names": [f["name"] for f in fields],
@@ -56,7 +63,7 @@ class Shard:
         self.labels = np.memmap(self.path, self.dtype, "r", self.header["records_at"], (count,))
         self.offsets = np.memmap(self.path, "<u8", "r", self.header["offsets_at"], (count + 1,))
         whole = self.header["images_at"] + int(self.offsets[-1]) + 32
-        if self.path.stat().st_size != whole:
+        if size != whole:
             raise DatasetError(f"{path} is cut short: render it again")
         self.check_ranges()
 

@@ -5,6 +5,7 @@ use super::pack::{Pack, Picture};
 use super::rng::Rng;
 use super::textures::{self, Encoding};
 use super::uniform::wgsl_struct;
+use super::wrinkles;
 use std::collections::HashMap;
 
 /// Bytes between two faces' uniforms.
@@ -202,7 +203,7 @@ fn upload_pictures(device: &wgpu::Device, queue: &wgpu::Queue, pack: &Pack) -> V
     vec![
         array(pack.skins.iter().map(|s| &s.face).collect(), Encoding::Color),
         array(pack.skins.iter().map(|s| &s.head).collect(), Encoding::Color),
-        array(pack.brows.iter().collect(), Encoding::Raw),
+        array(wrinkles::beside_brows(&pack.brows).iter().collect(), Encoding::Raw),
         array(pack.irises.iter().map(|(_, p)| p).collect(), Encoding::Color),
         array(pack.hair.iter().map(|h| &h.picture).collect(), Encoding::Raw),
         textures::upload_detail(device, queue, &mut Rng::new(0x0DE7_A115, 0)),

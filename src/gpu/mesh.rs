@@ -2,6 +2,7 @@
 //! per-vertex masks for beard and make-up, and a coarse copy of the head that casts its shadow.
 
 use super::pack::{HeadAsset, VERTICES};
+use super::simplify::{Mesh, simplified};
 use bytemuck::{Pod, Zeroable};
 use glam::{Vec2, Vec3};
 use std::collections::HashMap;
@@ -82,6 +83,7 @@ impl HeadMesh {
     /// Lays out the head for drawing.
     pub fn new(head: &HeadAsset) -> Self {
         let masks = skin_masks(head);
+        let poses = poses(head);
         let mut mesh = Self {
             source: Vec::new(),
             statics: Vec::new(),
@@ -90,11 +92,21 @@ impl HeadMesh {
             shadow: 0..0,
             normal_tri: Vec::new(),
         };
+        // Simplifying takes a while: part by part, side by side.
+        let jobs = MATERIALS.iter().flat_map(|(material, parts)| parts.iter().map(move |p| (*material, *p)));
+        let drawn: Vec<Part> = std::thread::scope(|scope| {
+            let (masks, poses) = (&masks, &poses);
+            let start = |(material, part)| scope.spawn(move || Part::new(head, part, material, masks, poses));
+            let running: Vec<_> = jobs.map(start).collect();
+            // A thread that panicked has said so; its part stays empty and the tests see it.
+            running.into_iter().map(|r| r.join().unwrap_or_default()).collect()
+        });
         let mut seen = HashMap::new();
+        let mut drawn = drawn.into_iter();
         for (material, parts) in MATERIALS {
             let start = mesh.indices.len() as u32;
-            for part in parts {
-                mesh.add_part(head, part, material, &masks, &mut seen);
+            for (part, geometry) in parts.iter().zip(&mut drawn) {
+                mesh.add_part(head, part, material, &masks, &mut seen, geometry);
             }
             mesh.ranges.push((material, start..mesh.indices.len() as u32));
         }
@@ -109,23 +121,17 @@ impl HeadMesh {
         material: Material,
         masks: &[[f32; 6]],
         seen: &mut HashMap<(u32, u32), u32>,
+        geometry: Part,
     ) {
-        let Some(id) = head.part_names.iter().position(|n| n == part) else { return };
-        let eye = head.eye_centre[usize::from(part.ends_with('r'))];
-        for (t, tri) in head.tri.iter().enumerate().filter(|(t, _)| usize::from(head.tri_part[*t]) == id) {
-            // The eyeball's back never shows.
-            if material == Material::Eye && tri.iter().all(|v| head.neutral[*v as usize].z < eye.z + 0.2) {
-                continue;
-            }
-            self.normal_tri.push(*tri);
-            for (v, u) in tri.iter().zip(head.tri_uv[t]) {
-                let index = *seen.entry((*v, u)).or_insert_with(|| {
-                    self.source.push(*v);
-                    self.statics.push(static_vertex(head, part, material, *v, u, &masks[*v as usize]));
-                    self.source.len() as u32 - 1
-                });
-                self.indices.push(index);
-            }
+        self.normal_tri.extend(geometry.fine);
+        for i in geometry.drawn.into_iter().flatten() {
+            let (v, u) = geometry.corners[i as usize];
+            let index = *seen.entry((v, u)).or_insert_with(|| {
+                self.source.push(v);
+                self.statics.push(static_vertex(head, part, material, v, u, &masks[v as usize]));
+                self.source.len() as u32 - 1
+            });
+            self.indices.push(index);
         }
     }
 
@@ -172,6 +178,110 @@ impl HeadMesh {
     pub fn range(&self, material: Material) -> Range<u32> {
         self.ranges.iter().find(|(m, _)| *m == material).map_or(0..0, |(_, r)| r.clone())
     }
+}
+
+/// Triangles of one part.
+#[derive(Default)]
+struct Part {
+    /// Over position vertices, as the pack has them.
+    fine: Vec<[u32; 3]>,
+    /// Position vertex and texture vertex of each corner there is.
+    corners: Vec<(u32, u32)>,
+    /// Over `corners`, simplified.
+    drawn: Vec<[u32; 3]>,
+}
+
+/// How far simplifying may move skin, teeth and sockets, and eyeballs, centimetres. A pixel of a 256 px picture covers a millimetre.
+const TOLERANCE_CM: f32 = 0.02;
+const EYE_TOLERANCE_CM: f32 = 0.01;
+/// Around lids and lips, to this distance, a share of it: that is where people look, and the labels.
+const FINE_CM: f32 = 0.5;
+const FINE_SHARE: f32 = 0.35;
+/// What a mask's or the occlusion's step from nothing to all is worth.
+const VALUE_CM: f32 = 0.15;
+
+impl Part {
+    fn new(
+        head: &HeadAsset,
+        name: &str,
+        material: Material,
+        masks: &[[f32; 6]],
+        poses: &[Vec<Vec3>],
+    ) -> Self {
+        let Some(id) = head.part_names.iter().position(|n| n == name) else { return Self::default() };
+        let eye = head.eye_centre[usize::from(name.ends_with('r'))];
+        let mut part = Self::default();
+        let mut number = HashMap::new();
+        for (t, tri) in head.tri.iter().enumerate().filter(|(t, _)| usize::from(head.tri_part[*t]) == id) {
+            // The eyeball's back never shows.
+            if material == Material::Eye && tri.iter().all(|v| head.neutral[*v as usize].z < eye.z + 0.2) {
+                continue;
+            }
+            part.fine.push(*tri);
+            part.drawn.push(std::array::from_fn(|k| {
+                let corner = (tri[k], head.tri_uv[t][k]);
+                *number.entry(corner).or_insert_with(|| {
+                    part.corners.push(corner);
+                    part.corners.len() as u32 - 1
+                })
+            }));
+        }
+        // Lashes are flat strips without an inside.
+        if material != Material::Lash {
+            part.drawn = part.simplified(head, material, masks, poses);
+        }
+        part
+    }
+
+    fn simplified(
+        &self,
+        head: &HeadAsset,
+        material: Material,
+        masks: &[[f32; 6]],
+        poses: &[Vec<Vec3>],
+    ) -> Vec<[u32; 3]> {
+        let each =
+            |f: &dyn Fn(usize) -> f32| self.corners.iter().map(|c| f(c.0 as usize)).collect::<Vec<_>>();
+        let shapes: Vec<Vec<Vec3>> =
+            poses.iter().map(|p| self.corners.iter().map(|c| p[c.0 as usize]).collect()).collect();
+        let mut values: Vec<Vec<f32>> = Vec::new();
+        if material == Material::Face {
+            values.extend((0..6).map(|k| each(&|v| VALUE_CM * masks[v][k])));
+        }
+        values.push(each(&|v| VALUE_CM * f32::from(head.ao[v]) / 255.0));
+        values.push(each(&|v| VALUE_CM * f32::from(head.ao_open[v]) / 255.0));
+        let fine: Vec<Vec3> = head.landmarks68[36..68].iter().map(|v| head.neutral[*v as usize]).collect();
+        let tolerance = each(&|v| {
+            let near = fine.iter().any(|p| p.distance(head.neutral[v]) < FINE_CM);
+            match material {
+                Material::Eye => EYE_TOLERANCE_CM,
+                Material::Face if near => FINE_SHARE * TOLERANCE_CM,
+                _ => TOLERANCE_CM,
+            }
+        });
+        simplified(&Mesh { shapes: &shapes, values: &values, triangles: &self.drawn, tolerance: &tolerance })
+    }
+}
+
+/// The mean head at rest and with faces that fold the skin everywhere it folds.
+fn poses(head: &HeadAsset) -> Vec<Vec<Vec3>> {
+    const FACES: [&[&str]; 5] = [
+        &[],
+        &["mouthSmile", "noseSneer", "cheekSquint", "eyeSquint"],
+        &["jawOpen", "browInnerUp", "browOuterUp", "eyeWide"],
+        &["mouthPucker", "eyeBlink", "browDown"],
+        &["mouthFrown", "mouthStretch", "cheekPuff"],
+    ];
+    let pose = |face: &&[&str]| {
+        let stem = |name: &String| name.trim_end_matches("_L").trim_end_matches("_R").to_owned();
+        let modes: Vec<usize> = (0..head.expression_names.len())
+            .filter(|m| face.contains(&stem(&head.expression_names[*m]).as_str()))
+            .collect();
+        let place =
+            |(v, p): (usize, &Vec3)| *p + modes.iter().map(|m| head.expression.at(*m, v)).sum::<Vec3>();
+        head.neutral.iter().enumerate().map(place).collect()
+    };
+    FACES.iter().map(pose).collect()
 }
 
 fn is_inner(head: &HeadAsset, v: u32) -> bool {

@@ -208,13 +208,15 @@ impl Target {
             pictures,
             (self.slots * POINTS * 4) as u64,
         );
-        gpu.queue.submit([encoder.finish()]);
+        let own = gpu.queue.submit([encoder.finish()]);
         let (sender, done) = mpsc::channel();
         self.readback.map_async(wgpu::MapMode::Read, .., move |r| {
             // The receiver lives until the answer comes; were it gone, nobody would ask.
             drop(sender.send(r));
         });
-        gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| DrawError::Lost(e.to_string()))?;
+        // For this worker's own pictures: another's may still be drawn meanwhile.
+        let wait = wgpu::PollType::Wait { submission_index: Some(own), timeout: None };
+        gpu.device.poll(wait).map_err(|e| DrawError::Lost(e.to_string()))?;
         done.recv()
             .map_err(|e| DrawError::Lost(e.to_string()))?
             .map_err(|e| DrawError::Lost(e.to_string()))?;

@@ -53,7 +53,7 @@ pub fn sample(rng: &mut Rng, pack: &Pack) -> Look {
         rng.range(0.05, 0.45),
         if rng.chance(0.3) { rng.range(0.2, 1.0) } else { rng.range(0.0, 0.25) },
         if !who.dark && rng.chance(0.2) { rng.range(0.3, 1.0) } else { 0.0 },
-        if who.old { rng.range(0.3, 1.0) } else { rng.range(0.0, 0.4) },
+        if who.old { rng.range(0.3, 1.0) } else { rng.range(0.0, 0.28) },
     ];
     let mut paint = |odds: f32, low: f32, high: f32, color: Vec3| {
         color.extend(if made_up && rng.chance(odds) { rng.range(low, high) } else { 0.0 }).to_array()

@@ -145,7 +145,9 @@ fn osc(all: &[Vec<u8>]) -> HashMap<String, Vec<f32>> {
         }
     }
     let mut out = HashMap::new();
-    all.iter().for_each(|d| flatten(rosc::decoder::decode_udp(d).unwrap().1, &mut out));
+    for datagram in all {
+        flatten(rosc::decoder::decode_udp(datagram).unwrap().1, &mut out);
+    }
     out
 }
 
@@ -266,22 +268,19 @@ fn said(row: &Row, mirror: bool) -> Said {
     let mut all = Vec::new();
     loop {
         assert!(
-            MonoTime::now().since(start) < Duration::from_secs(60),
+            MonoTime::now().since(start) < Duration::from_mins(1),
             "{}: nothing that can be read",
             row.name
         );
         sink.send(&subject(), MonoTime::now()).unwrap();
-        match &mut browser {
-            Some(client) => {
-                if let Ok(Message::Text(text)) = client.read() {
-                    all.push(text.as_bytes().to_vec());
-                }
+        if let Some(client) = &mut browser {
+            if let Ok(Message::Text(text)) = client.read() {
+                all.push(text.as_bytes().to_vec());
             }
-            None => {
-                let mut buffer = [0; 4096];
-                while let Ok(n) = receiver.recv(&mut buffer) {
-                    all.push(buffer[..n].to_vec());
-                }
+        } else {
+            let mut buffer = [0; 4096];
+            while let Ok(n) = receiver.recv(&mut buffer) {
+                all.push(buffer[..n].to_vec());
             }
         }
         if let Some(said) = (row.read)(&all) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const PACKAGES: [&str; 2] = ["zeroconf==0.154.0", "python-osc==1.9.3"];
 /// How long anything may take on a busy machine before it counts as not happening.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The Python with the packages.
 fn python() -> Result<PathBuf, String> {

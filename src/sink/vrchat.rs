@@ -155,7 +155,7 @@ pub mod fuzz {
         let (_, _) = (tree::osc_port(bytes).is_ok(), tree::value_of_change(bytes).is_ok());
         let Ok(inputs) = tree::inputs(bytes) else { return };
         let declared = inputs.len();
-        let mut avatar = Avatar::new(inputs);
+        let mut avatar = Avatar::new(&inputs);
         let face = TrackedFace { presence: Presence::Tracked, face: Face::default() };
         let sample = FaceSample { faces: vec![face], ..FaceSample::default() };
         let view = Adjuster::new(&Adjust::default()).primary(&sample);

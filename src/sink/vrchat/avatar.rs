@@ -72,14 +72,15 @@ impl Avatar {
         let bytes = std::fs::read(path).map_err(failed)?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let file: File = serde_json::from_slice(text).map_err(|e| failed(io::Error::other(e)))?;
-        let avatar = Self::new(file.parameters.into_iter().filter_map(|p| p.input).collect());
+        let inputs: Vec<Input> = file.parameters.into_iter().filter_map(|p| p.input).collect();
+        let avatar = Self::new(&inputs);
         if avatar.parameters.is_empty() {
             tracing::warn!(path = %path.display(), "the avatar declares no face tracking parameter");
         }
         Ok(avatar)
     }
 
-    pub fn new(inputs: Vec<Input>) -> Self {
+    pub fn new(inputs: &[Input]) -> Self {
         let bools: HashSet<&str> =
             inputs.iter().filter(|i| i.kind == "Bool").map(|i| i.address.as_str()).collect();
         Self { parameters: inputs.iter().filter_map(|i| Parameter::new(i, &bools)).collect() }

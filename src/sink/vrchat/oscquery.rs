@@ -308,7 +308,7 @@ impl Seeker {
             return Ok(None);
         }
         let port = tree::osc_port(&http::get(&self.client, web, "/?HOST_INFO")?)?;
-        let avatar = Avatar::new(tree::inputs(&http::get(&self.client, web, "/avatar")?)?);
+        let avatar = Avatar::new(&tree::inputs(&http::get(&self.client, web, "/avatar")?)?);
         Ok(Some((id, Find { avatar, target: SocketAddr::new(web.ip(), port) })))
     }
 }

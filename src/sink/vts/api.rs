@@ -24,7 +24,7 @@ const STRAY_MESSAGES_MAX: usize = 100;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// The user has to find the window first.
-const USER_PATIENCE: Duration = Duration::from_secs(600);
+const USER_PATIENCE: Duration = Duration::from_mins(10);
 /// How long a read waits before it looks whether the output is closed.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -94,12 +94,13 @@ struct Fault {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Plugin<'a> {
-    plugin_name: &'static str,
-    plugin_developer: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authentication_token: Option<&'a str>,
+    #[serde(rename = "pluginName")]
+    name: &'static str,
+    #[serde(rename = "pluginDeveloper")]
+    developer: &'static str,
+    #[serde(rename = "authenticationToken", skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
 }
 
 /// An answer, read: ours or not, and its data.
@@ -223,7 +224,7 @@ impl Session {
 
     /// Has VTube Studio ask its user.
     pub fn ask_for_token(&mut self, stopped: &dyn Fn() -> bool) -> Result<String, ApiError> {
-        let plugin = Plugin { plugin_name: PLUGIN, plugin_developer: DEVELOPER, authentication_token: None };
+        let plugin = Plugin { name: PLUGIN, developer: DEVELOPER, token: None };
         let (given, _): (TokenGiven, _) =
             self.call("AuthenticationTokenRequest", &plugin, USER_PATIENCE, stopped)?;
         Ok(given.authentication_token)
@@ -231,8 +232,7 @@ impl Session {
 
     /// Shows a token; whether it was taken.
     pub fn authenticate(&mut self, token: &str, stopped: &dyn Fn() -> bool) -> Result<bool, ApiError> {
-        let plugin =
-            Plugin { plugin_name: PLUGIN, plugin_developer: DEVELOPER, authentication_token: Some(token) };
+        let plugin = Plugin { name: PLUGIN, developer: DEVELOPER, token: Some(token) };
         let (outcome, _): (Authenticated, _) = self.ask("AuthenticationRequest", &plugin, stopped)?;
         Ok(outcome.authenticated)
     }

@@ -48,7 +48,7 @@ fn serve(socket: &mut WebSocket<TcpStream>, user: User, known_token: &str, said:
         let event = json!({ "apiName": "VTubeStudioPublicAPI", "apiVersion": "1.0", "timestamp": 1, "requestID": "x", "messageType": "TestEvent", "data": {} });
         socket.send(Message::text(event.to_string())).unwrap_or(());
         let envelope = json!({
-            "apiName": "VTubeStudioPublicAPI", "apiVersion": "1.0", "timestamp": 1625405710728u64,
+            "apiName": "VTubeStudioPublicAPI", "apiVersion": "1.0", "timestamp": 1_625_405_710_728_u64,
             "requestID": request["requestID"], "messageType": answer, "data": data,
         });
         said.send(request).unwrap_or(());
@@ -102,7 +102,7 @@ impl Studio {
     fn next(&self, service: &mut Service, kind: &str) -> Value {
         let start = MonoTime::now();
         loop {
-            assert!(MonoTime::now().since(start) < Duration::from_secs(60), "no {kind} came");
+            assert!(MonoTime::now().since(start) < Duration::from_mins(1), "no {kind} came");
             service.send(&subject(), MonoTime::now());
             if let Ok(request) = self.asked.recv_timeout(Duration::from_millis(10))
                 && request["messageType"] == kind

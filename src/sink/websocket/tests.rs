@@ -90,7 +90,7 @@ fn a_page_from_elsewhere_is_refused_and_one_that_is_allowed_is_not() {
         WebSocketConfig { origins: vec!["https://friend.example".into()], ..WebSocketConfig::default() };
     let service = service(&config, Limits::default());
     for refused in ["https://evil.example", "null", "https://friend.example:444"] {
-        let error = connect(&service, Some(refused)).err().expect(refused);
+        let error = connect(&service, Some(refused)).expect_err(refused);
         assert!(error.contains("403"), "{refused}: {error}");
     }
     for allowed in [Some("https://friend.example"), Some("http://127.0.0.1:5173"), Some("file://"), None] {

@@ -163,7 +163,9 @@ fn samples_go_on_through_100_000_random_datagrams_and_whoever_asks_is_still_serv
             done.load(Ordering::Relaxed)
         );
     }
-    storms.into_iter().for_each(|storm| storm.join().unwrap());
+    for storm in storms {
+        storm.join().unwrap();
+    }
     assert!(done.load(Ordering::Relaxed) >= DATAGRAMS);
 
     // And everybody else is still served: a phone's receiver, a browser, VRChat.

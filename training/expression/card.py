@@ -1,16 +1,7 @@
 """The network's card and manifest."""
 
 from coefficients import NAMES
-
-LICENCES = """\
-| asset | source | licence |
-|---|---|---|
-| head geometry and expression shapes | ICT-FaceKit (USC Institute for Creative Technologies) | MIT |
-| skins, brows, irises, hair | MakeHuman stock assets | CC0 1.0 |
-| light | Poly Haven panoramas | CC0 1.0 |
-| ARKit motion | LiveLinkFace-CSV-Retarget-For-Motionbuilder | MIT |
-| landmarks of the renders | measured with MediaPipe's face landmark network (attention) | Apache-2.0, not contained |
-"""
+from licences import LICENCES
 
 
 def write_card(folder, facts, figures):
@@ -46,7 +37,8 @@ are closed geometrically: eyeBlink is the share of the gap that is shut. Turns t
 view of 20 to 70 degrees, camera noise, blur and JPEG. No photograph, no recording of a real face and no other tracker's
 coefficients were trained on.
 
-{LICENCES}
+{LICENCES}| landmarks of the renders | measured with MediaPipe's face landmark network (attention) | Apache-2.0, not contained |
+
 Epoch {facts["epoch"]} of {arguments["epochs"]}, chosen by the loss on the held-out heads. Training mixes parts of faces (an eye, the brows or the
 lower face of another head, as movement from its neutral), mirrors, moves shapes, and adds noise; see
 `training/expression/augment.py`.

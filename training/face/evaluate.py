@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Measure a trained face network on rendered faces that it never saw."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from expression.coefficients import NAMES
+from face.data import held_out
+from face.model import FaceNet, rotation_from_6d, squash
+
+
+def stacked(samples):
+    """Samples as arrays, pictures as bytes."""
+    samples = list(samples)
+    return {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+
+
+@torch.no_grad()
+def predict(net, faces, device="cpu", known=False, batch=64):
+    """The network's outputs for all faces, as arrays, with or without the person's neutral."""
+    net.eval()
+    parts = []
+    for i in range(0, len(faces["image"]), batch):
+        image = torch.from_numpy(faces["image"][i : i + batch]).to(device).permute(0, 3, 1, 2).float() / 255
+        neutral = torch.from_numpy(faces["neutral"][i : i + batch]).to(device)
+        out = net(image, neutral, torch.full((len(image), 1), float(known), device=device))
+        out["blendshapes"], out["rotation"] = squash(out["blendshapes"]), rotation_from_6d(out["rotation"])
+        parts.append({k: v.float().cpu().numpy() for k, v in out.items()})
+    return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+
+def correlation(predicted, truth):
+    """Pearson's of each coefficient; 0 where one side does not move."""
+    p, t = predicted - predicted.mean(0), truth - truth.mean(0)
+    scale = np.sqrt((p**2).sum(0) * (t**2).sum(0))
+    return np.where(scale > 1e-9, (p * t).sum(0) / np.maximum(scale, 1e-9), 0)
+
+
+def degrees_between(a, b):
+    a, b = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    return np.degrees(np.arccos(np.clip((a * b).sum(-1), -1, 1)))
+
+
+def turn_between(a, b):
+    trace = np.einsum("nij,nij->n", a, b)
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def figures(net, faces, device="cpu"):
+    """Few numbers that say how good it is; `..._with_neutral` where it is told the person at rest."""
+    out = predict(net, faces, device)
+    box = faces["landmarks"][:, :, :2]
+    size = np.sqrt(np.prod(box.max(1) - box.min(1), axis=1))
+    miss = np.linalg.norm(out["landmarks"][:, :, :2] - box, axis=2).mean(1) / size
+    r = correlation(out["blendshapes"], faces["blendshapes"])
+    open_eyes = faces["openness"] > 0.3
+    found = {
+        "nme_percent": 100 * miss.mean(),
+        "correlation": r.mean(),
+        "correlation_min": r.min(),
+        "coefficient_error": np.abs(out["blendshapes"] - faces["blendshapes"]).mean(),
+        "gaze_deg": degrees_between(out["gaze"], faces["gaze"])[open_eyes].mean(),
+        "rotation_deg": turn_between(out["rotation"], faces["rotation"]).mean(),
+        "distance_percent": 100 * np.abs(out["place"][:, 2] - faces["place"][:, 2]).mean(),
+        "openness_mm": 10 * np.abs(out["openness"] - faces["openness"]).mean(),
+    }
+    if net.neutral is not None:
+        told = predict(net, faces, device, known=True)
+        found["correlation_with_neutral"] = correlation(told["blendshapes"], faces["blendshapes"]).mean()
+        found["coefficient_error_with_neutral"] = np.abs(told["blendshapes"] - faces["blendshapes"]).mean()
+    return {k: float(v) for k, v in found.items()}
+
+
+def load(path):
+    """A trained network and what is known of its training, from model.pt or a checkpoint."""
+    saved = torch.load(path, map_location="cpu")
+    net = FaceNet(neutral=saved["neutral"])
+    net.load_state_dict(saved.get("average", saved.get("net")))
+    return net.eval(), saved
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("model", type=Path, help="RUN/model.pt or RUN/checkpoint.pt")
+    p.add_argument("faces", type=Path, help="folder of .ftfaces")
+    p.add_argument("--limit", type=int)
+    p.add_argument("--json", action="store_true")
+    a = p.parse_args()
+    net, _ = load(a.model)
+    faces = stacked(held_out(a.faces, a.limit))
+    found = figures(net, faces)
+    out = {k: predict(net, faces, known=known)["blendshapes"] for k, known in (("alone", False), ("with neutral", True))}
+    each = {k: dict(zip(NAMES, map(float, correlation(v, faces["blendshapes"])))) for k, v in out.items()}
+    if a.json:
+        print(json.dumps({"figures": found, "correlation": each}))
+        return
+    for name, value in found.items():
+        print(f"{name:32} {value:.4f}")
+    for name in NAMES:
+        print(f"{name:24} {each['alone'][name]:.3f} {each['with neutral'][name]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

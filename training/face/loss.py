@@ -1,0 +1,108 @@
+"""What the network is trained for. Every term is a mean over faces, weighed so that at the start none drowns the others."""
+
+import torch
+from torch.nn import functional as F
+
+from expression.coefficients import INDEX, LANDMARK_MIRROR
+from face.model import leaky_squash, rotation_from_6d
+
+# What viewers notice first, and what moves few points, weighs more; unlisted coefficients weigh 1.
+COEFFICIENT_WEIGHTS = {
+    "eyeBlink": 3, "jawOpen": 2.5, "mouthSmile": 2, "tongueOut": 2, "cheekPuff": 1.5, "mouthPucker": 1.5, "browDown": 1.5,
+    "browInnerUp": 1.5, "browOuterUp": 1.5, "mouthClose": 1.5, "eyeWide": 1.3, "eyeSquint": 1.3, "noseSneer": 1.3,
+}  # fmt: skip
+# Upper and lower points of each eye and of the inner lips, whose distances are what blinks and speech are read from.
+LIDS = [(159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373)]
+LIPS = [(13, 14), (82, 87), (312, 317), (81, 178), (311, 402)]
+FINE = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 61, 146, 91, 181, 84, 17, 314, 405, 321,
+        375, 291, 78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 185, 40, 39, 37, 0]  # fmt: skip
+IRISES = list(range(468, 478))
+PAIRS = torch.tensor(LIDS + LIPS)
+
+
+def _point_weights():
+    w = torch.ones(len(LANDMARK_MIRROR))
+    fine = torch.tensor(FINE)
+    w[fine] = 2.0
+    w[torch.from_numpy(LANDMARK_MIRROR)[fine]] = 2.0
+    w[IRISES] = 2.0
+    return w / w.mean()
+
+
+def _coefficient_weights():
+    w = torch.ones(len(INDEX))
+    for name, i in INDEX.items():
+        w[i] = next((v for stem, v in COEFFICIENT_WEIGHTS.items() if name.startswith(stem)), 1)
+    return w / w.mean()
+
+
+class Loss(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("points", _point_weights())
+        self.register_buffer("coefficients", _coefficient_weights())
+        self.register_buffer("pairs", PAIRS)
+
+    def forward(self, out, truth):
+        """The terms by name. Faces are `presence` 1; where there is none only presence counts."""
+        out = {k: v.float() for k, v in out.items()}
+        there = truth["presence"] > 0.5
+        terms = {"presence": F.binary_cross_entropy_with_logits(out["presence"][:, 0], truth["presence"])}
+        o = {k: v[there] for k, v in out.items()}
+        t = {k: v[there] for k, v in truth.items()}
+        terms["landmarks"] = self.landmarks(o, t)
+        terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
+        terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
+        terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
+        place = F.smooth_l1_loss(o["place"], t["place"], beta=0.02, reduction="none").mean(0)
+        terms["place"] = 10 * (place[0] + place[1]) + 2 * place[2]
+        # A shut eye shows no gaze.
+        seen = (t["openness"] / 0.4).clamp(0.05, 1)
+        gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
+        terms["gaze"] = 4 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
+        terms["openness"] = 3 * (o["openness"] - t["openness"]).abs().mean()
+        terms["light"] = 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2)
+        own = 1 - t["mirrored"]
+        identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
+        terms["identity"] = 0.15 * (identity * own).sum() / own.sum().clamp_min(1)
+        return terms
+
+    def landmarks(self, o, t):
+        """Gaussian likelihood, each point with its own deviation; weighed by that deviation's root (Seitzer et al. 2022),
+        else hard points are given up early. Depth, which a picture hardly shows, counts a third."""
+        depth = o["landmarks"].new_tensor([1.0, 1.0, 0.33])
+        miss = ((o["landmarks"] - t["landmarks"]) * depth).square().sum(2)
+        log_sigma = o["log_sigma"].clamp(-7.5, 1)
+        likelihood = 0.5 * miss * (-2 * log_sigma).exp() + log_sigma + 5
+        weight = self.points * log_sigma.detach().exp().sqrt() * 6
+        return (weight * likelihood).mean() + 30 * (self.points * (miss + 1e-7).sqrt()).mean()
+
+    def gaps(self, x):
+        points = x["landmarks"][:, self.pairs, :2]
+        return points[:, :, 1] - points[:, :, 0]
+
+    def expression(self, predicted, truth):
+        """Squared error, plus a robust term whose optimum is the median: what cannot be seen then stays at rest."""
+        error = leaky_squash(predicted) - truth
+        return 25 * (self.coefficients * (error.square() + 0.15 * ((error.square() + 0.03**2).sqrt() - 0.03))).mean()
+
+    def steady(self, out, truth):
+        """Two views of one face that differ by a nudge and by noise must give the same: landmarks in the picture, and
+        expression, gaze and openness. No truth is needed, so no label's error is learnt."""
+        out = {k: v.float() for k, v in out.items()}
+        both = (truth["still"] > 0.5).view(-1, 2).all(1)
+        if not both.any():
+            return out["landmarks"].sum() * 0
+        first, second = ({k: v.view(-1, 2, *v.shape[1:])[both, i] for k, v in out.items()} for i in (0, 1))
+        m = truth["from_unit"].view(-1, 2, 2, 3)[both]
+        points = [self.in_picture(v["landmarks"], m[:, i]) for i, v in enumerate((first, second))]
+        size = (m[:, 0, 0, 0].square() + m[:, 0, 1, 0].square()).sqrt()
+        moved = ((points[0] - points[1]).square().sum(2) + 1e-3).sqrt().mean(1) * size
+        change = (leaky_squash(first["blendshapes"]) - leaky_squash(second["blendshapes"])).square().mean()
+        gaze = (F.normalize(first["gaze"], dim=2, eps=1e-4) - F.normalize(second["gaze"], dim=2, eps=1e-4)).square().mean()
+        return 20 * moved.mean() + 20 * change + 2 * gaze + (first["openness"] - second["openness"]).abs().mean()
+
+    @staticmethod
+    def in_picture(landmarks, crop_from_picture):
+        linear, shift = crop_from_picture[:, :, :2], crop_from_picture[:, :, 2]
+        return torch.linalg.solve(linear, (landmarks[:, :, :2] - shift[:, None]).transpose(1, 2)).transpose(1, 2)

@@ -1,0 +1,155 @@
+"""The face network.
+
+A trunk of bottlenecks with full 3 x 3 convolutions: counted in multiply-adds depthwise ones look cheaper, in ONNX Runtime
+on one thread they are slower, and so they are to train (README.md has the figures). ReLU only: anything else throws the
+runtime off its blocked layout.
+"""
+
+import torch
+from torch import nn
+
+from face.data import SIZE
+
+POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
+FEATURES = 320
+LIGHT = 9 * 3
+
+
+def convolution(inputs, outputs, kernel=3, stride=1, relu=True):
+    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+class Bottleneck(nn.Module):
+    """He et al. 2015, with the stride in the 3 x 3."""
+
+    def __init__(self, inputs, outputs, middle, stride=1):
+        super().__init__()
+        self.body = nn.Sequential(
+            convolution(inputs, middle, 1), convolution(middle, middle, 3, stride), convolution(middle, outputs, 1, relu=False)
+        )
+        same = inputs == outputs and stride == 1
+        self.skip = nn.Identity() if same else convolution(inputs, outputs, 1, stride, relu=False)
+        nn.init.zeros_(self.body[-1][1].weight)
+
+    def forward(self, x):
+        return torch.relu(self.body(x) + self.skip(x))
+
+
+class Trunk(nn.Module):
+    """(n, 3, 192, 192) of 0 to 1 -> (n, FEATURES)."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine = nn.Sequential(
+            convolution(3, 12, 3, 2), convolution(12, 28, 3, 2),
+            Bottleneck(28, 28, 16),
+            Bottleneck(28, 64, 32, 2), Bottleneck(64, 64, 32),
+            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48), Bottleneck(128, 128, 48),
+        )  # fmt: skip
+        self.coarse = nn.Sequential(Bottleneck(128, 192, 64, 2), Bottleneck(192, 192, 64))
+        # Where things are is read off the maps themselves; averaging them first would lose it. The finer map is for lids
+        # and lips.
+        self.fine_out, self.coarse_out = convolution(128, 16, 1), convolution(192, 32, 1)
+        side = SIZE // 16
+        self.join = nn.Linear(16 * side**2 + 32 * (side // 2) ** 2, FEATURES)
+
+    def forward(self, image):
+        fine = self.fine((image - 0.5) * 4)
+        coarse = self.coarse(fine)
+        maps = [self.fine_out(fine).flatten(1), self.coarse_out(coarse).flatten(1)]
+        return torch.relu(self.join(torch.cat(maps, 1)))
+
+
+class FaceNet(nn.Module):
+    """All heads on one trunk. `forward` gives what the losses need, `outputs` what the product reads."""
+
+    def __init__(self, neutral=True):
+        super().__init__()
+        self.trunk = Trunk()
+        self.landmarks = nn.Linear(FEATURES, POINTS * 3)
+        self.log_sigma = nn.Linear(FEATURES, POINTS)
+        self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
+        self.eyes = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
+        self.scene = nn.Linear(FEATURES, LIGHT)
+        self.identity = nn.Linear(FEATURES, IDENTITY)
+        self.presence = nn.Linear(FEATURES, 1)
+        # The person at rest, to tell a raised brow from a high one.
+        self.neutral = nn.Linear(POINTS * 3, 64) if neutral else None
+        self.expression = nn.Sequential(
+            nn.Linear(FEATURES + (64 if neutral else 0), 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
+        )
+        self.register_buffer("neutral_mean", torch.zeros(POINTS * 3))
+        with torch.no_grad():
+            self.log_sigma.bias.fill_(-3.5)
+            self.pose[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, -1, 0, 0.5, 0.5, -1.5]))
+            self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))
+
+    def start_from(self, landmarks, neutrals):
+        """Sets the mean face (478, 3) that training starts from, and the mean neutral."""
+        with torch.no_grad():
+            self.landmarks.bias.copy_(landmarks.flatten())
+            self.neutral_mean.copy_(neutrals.flatten())
+
+    def forward(self, image, neutral=None, known=None):
+        f = self.trunk(image)
+        n = len(f)
+        pose, eyes = self.pose(f), self.eyes(f)
+        return {
+            "landmarks": self.landmarks(f).view(n, POINTS, 3),
+            "log_sigma": self.log_sigma(f),
+            "rotation": pose[:, :6],
+            "place": pose[:, 6:],
+            "gaze": eyes[:, :6].view(n, 2, 3),
+            "openness": eyes[:, 6:],
+            "light": self.scene(f).view(n, 9, 3),
+            "identity": self.identity(f),
+            "presence": self.presence(f),
+            "blendshapes": self.expression(self.with_neutral(f, neutral, known)),
+        }
+
+    def with_neutral(self, features, neutral, known):
+        if self.neutral is None:
+            return features
+        if neutral is None:
+            return torch.cat([features, features.new_zeros(len(features), 64)], 1)
+        away = (neutral.flatten(1) - self.neutral_mean) * known
+        return torch.cat([features, torch.relu(self.neutral(away * 10)) * known], 1)
+
+
+def rotation_from_6d(v):
+    """(n, 6) -> (n, 3, 3): two columns made orthonormal, the third their cross product (Zhou et al. 2019)."""
+    a = nn.functional.normalize(v[:, :3], dim=1)
+    b = v[:, 3:] - (a * v[:, 3:]).sum(1, keepdim=True) * a
+    b = nn.functional.normalize(b, dim=1)
+    return torch.stack([a, b, torch.cross(a, b, dim=1)], 2)
+
+
+class Exported(nn.Module):
+    """The network as the product sees it: fixed names, everything in its final range. Inputs: `image` (1, 3, 192, 192)
+    of 0 to 1, `neutral` (1, 478, 3), `neutral_known` (1, 1)."""
+
+    INPUTS = ("image", "neutral", "neutral_known")
+    OUTPUTS = ("landmarks", "deviation", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence")
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image, neutral, neutral_known):
+        o = self.net(image, neutral, neutral_known)
+        gaze = o["gaze"] / o["gaze"].norm(dim=2, keepdim=True).clamp_min(1e-6)
+        return (
+            o["landmarks"], o["log_sigma"].exp(), squash(o["blendshapes"]), o["rotation"], o["place"], gaze,
+            o["openness"].clamp_min(0), o["light"], o["identity"], o["presence"],
+        )  # fmt: skip
+
+
+def squash(x):
+    """Coefficients are 0 to 1, and most of them exactly 0 most of the time: a clamp, not a sigmoid."""
+    return x.clamp(0, 1)
+
+
+def leaky_squash(x):
+    """For training: out of range still has a gradient home."""
+    return torch.where(x < 0, 0.1 * x, torch.where(x > 1, 1 + 0.1 * (x - 1), x))

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Train the face network on rendered faces.
+
+Writes RUN/checkpoint.pt every two minutes (the same command goes on from there), RUN/curves.csv, RUN/held_out.csv and, at
+the end, RUN/model.pt with averaged weights. `export.py` makes models/face.onnx and its card of it.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from face.data import held_out, loader
+from face.evaluate import figures, stacked
+from face.loss import Loss
+from face.model import FaceNet
+from loop import Loop, add_arguments, device
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run", type=Path, help="folder for checkpoint, curves and model")
+    p.add_argument("--data", type=Path, nargs="+", required=True, help="folders of .ftfaces to learn from")
+    p.add_argument("--held-out", type=Path, help="folder of .ftfaces with people, skins, hair and light never learnt from")
+    p.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="pictures without faces")
+    p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
+    add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
+    return p.parse_args()
+
+
+def losses(loss, net, batch, progress):
+    """The terms of the loss of one batch."""
+    truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
+    # Bytes with the channels last are what channels_last wants: no copy but the conversion.
+    image = truth.pop("image").permute(0, 3, 1, 2).float().div(255)
+    n = len(image)
+    # A neutral as calibration finds it: for half of the faces not yet, and off by what the landmarks are off.
+    known = (torch.rand(n, 1, device=device()) < 0.5).float()
+    error = 0.012 * torch.rand(n, 1, 1, device=device())
+    neutral = truth["neutral"] + error * torch.randn_like(truth["neutral"])
+    with torch.autocast(device().type, dtype=torch.bfloat16):
+        out = net(image, neutral, known)
+    terms = loss(out, truth)
+    terms["steady"] = loss.steady(out, truth) * min(1.0, 4 * progress)
+    return terms
+
+
+def main():
+    a = arguments()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    net, loss = FaceNet(neutral=not a.without_neutral), Loss().to(device())
+    batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed))
+    first = next(iter(loader(a.data, [], 256, 0, a.seed)))
+    there = first["presence"] > 0.5
+    net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
+    measure = None
+    if a.held_out:
+        faces = stacked(held_out(a.held_out, 1500))
+        measure = lambda average: figures(average, faces, device())
+    terms = lambda net, batch, progress: losses(loss, net, batch, progress)
+    Loop(a, net, batches, terms, measure, {"neutral": not a.without_neutral}).run()
+
+
+if __name__ == "__main__":
+    main()

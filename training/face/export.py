@@ -50,7 +50,7 @@ def main():
     facts = {
         "size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "onnx_difference": worst,
         "steps": saved["step"], "seconds": saved.get("seconds"), "arguments": saved.get("arguments", {}),
-        "faces": len(truth), "figures": figures(net, faces), "cost": cost(net), "microseconds": microseconds(path),
+        "faces": len(truth), "figures": figures(net, faces), "cost": cost(net, torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, POINTS, 3), torch.ones(1, 1)), "microseconds": microseconds(path),
         "coefficients": [
             (n, *(float(correlation(out[k], truth)[i]) for k in (False, True)), float(np.abs(out[False] - truth)[:, i].mean()))
             for i, n in enumerate(NAMES)
@@ -122,8 +122,8 @@ def compare(net, path, faces):
     return worst
 
 
-def cost(net):
-    """Multiply-adds in millions, by part."""
+def cost(net, *inputs):
+    """Multiply-adds in millions of a run on these inputs, by part."""
     counts = {}
 
     def count(name):
@@ -136,7 +136,7 @@ def cost(net):
         m.register_forward_hook(count(n.split(".")[0])) for n, m in net.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))
     ]
     with torch.no_grad():
-        net(torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, POINTS, 3), torch.ones(1, 1))
+        net(*inputs)
     for hook in hooks:
         hook.remove()
     return {k: v / 1e6 for k, v in counts.items()}

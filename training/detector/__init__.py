@@ -1,0 +1,1 @@
+"""The detector: faces in a picture without knowing where to look."""

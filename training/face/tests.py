@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Checks of the face network's training code. From the folder `training`:
+
+    python -m face.tests                      # geometry, losses, network: seconds
+    FACES=DIR python -m face.tests            # and a short training on at least 200 renders in DIR: minutes
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from dataset import DatasetError, Shard
+from expression.coefficients import INDEX, LANDMARK_MIRROR
+from face import crops
+from face.export import rounded, to_onnx
+from face.loss import Loss
+from face.model import Exported, FaceNet, rotation_from_6d
+
+HERE = Path(__file__).resolve().parents[1]
+FACES = os.environ.get("FACES")
+
+
+def head(seed=3):
+    """A made-up person before a made-up camera: the label of a pinhole picture, exact."""
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(478, 3)) * [50, 70, 30]
+    points[[33, 263]] = [[-45, 0, 0], [45, 0, 0]]
+    yaw, pitch = rng.uniform(-0.5, 0.5, 2)
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    rotation = np.diag([1.0, -1, -1]) @ turn
+    place, focal, principal = np.array([90.0, -60, 900]), 700.0, np.array([320.0, 240])
+    camera = points @ rotation.T + place
+    frame = camera[:, :2] / camera[:, 2:] * focal + principal
+    fields = {
+        "landmarks": np.column_stack([frame, (camera[:, 2] - place[2]) * focal / place[2]]), "rotation": rotation,
+        "translation_mm": place, "focal_px": np.float64(focal), "principal_px": principal, "frame_px": np.array([640.0, 480]),
+        "picture_from_frame": np.array([[1.0, 0, 0], [0, 1, 0]]), "blendshapes": rng.random(52), "gaze": np.array([[0, 0, -1.0], [0.1, 0, -0.99]]),
+        "eye_openness_mm": np.array([9.0, 3.0]), "light_sh": rng.normal(size=(9, 3)), "identity": rng.normal(size=100), "visible": np.full(478, 255),
+    }  # fmt: skip
+    label = np.zeros((), [(k, np.float64, np.shape(v)) for k, v in fields.items()])
+    for k, v in fields.items():
+        label[k] = v
+    return label, points
+
+
+def seen(target, points):
+    """Where the crop's camera, from what the network would be told, sees points of the head; and its focal length is a
+    guess that does not matter, for distance and focal length go together."""
+    focal = 3.0
+    depth = np.exp(float(target["place"][2])) * 1000 * focal
+    place = np.append((target["place"][:2] - 0.5) / focal, 1) * depth
+    camera = points @ target["rotation"].T.astype(np.float64) + place
+    return 0.5 + camera[:, :2] / camera[:, 2:] * focal
+
+
+class Geometry(unittest.TestCase):
+    def setUp(self):
+        self.label, self.points = head()
+        roi = crops.roi_around(self.label["landmarks"][:, :2])
+        self.matrix = crops.crop_from_picture(roi[0], roi[1], roi[2] + 0.3)
+        self.target = crops.targets(self.label, self.matrix)
+
+    def test_pose_and_place_put_the_landmarks_where_they_are(self):
+        # The focal length is not the camera's and the middle is off its axis: what is left is perspective.
+        miss = lambda target: np.median(np.abs(seen(target, self.points) - self.target["landmarks"][:, :2]))
+        self.assertLess(miss(self.target), 0.02)
+        turned = {**self.target, "rotation": self.target["rotation"] @ np.diag([1.0, -1, -1])}
+        self.assertGreater(miss(turned), 3 * miss(self.target))
+
+    def test_a_mirrored_face_has_mirrored_targets(self):
+        picture = np.zeros((480, 640, 3), np.uint8)
+        neutral = np.zeros((478, 3), np.float32)
+        _, label, _ = crops.mirrored(picture, self.label, neutral)
+        flip = np.array([[-1, 0, 640.0], [0, 1, 0]])
+        matrix = crops.compose(np.array([[-1, 0, 1.0], [0, 1, 0]]), crops.compose(self.matrix, flip))
+        there = crops.targets(label, matrix)
+        points = there["landmarks"][LANDMARK_MIRROR] * [-1, 1, 1] + [1, 0, 0]
+        np.testing.assert_allclose(points, self.target["landmarks"], atol=1e-5)
+        flat = np.diag([-1.0, 1, 1])
+        np.testing.assert_allclose(flat @ there["rotation"] @ flat, self.target["rotation"], atol=1e-5)
+        np.testing.assert_allclose(there["place"] * [-1, 1, 1] + [1, 0, 0], self.target["place"], atol=1e-5)
+        self.assertEqual(there["blendshapes"][INDEX["eyeBlinkLeft"]], self.target["blendshapes"][INDEX["eyeBlinkRight"]])
+        sign = np.array([1, 1, 1, -1, -1, 1, 1, -1, 1])[:, None]
+        np.testing.assert_allclose(there["light"] * sign, self.target["light"], atol=1e-5)
+
+    def test_turned_light_falls_from_the_turned_side(self):
+        light = np.zeros((9, 3))
+        light[3] = 1  # from +x
+        quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x becomes y
+        np.testing.assert_allclose(crops.turned_sh(light, quarter)[1], 1, atol=1e-6)
+
+
+class Network(unittest.TestCase):
+    def setUp(self):
+        torch.manual_seed(1)
+        self.net = FaceNet().eval()
+
+    def test_a_rotation_comes_back_from_its_two_columns(self):
+        rotation = torch.linalg.qr(torch.randn(5, 3, 3))[0]
+        rotation[:, :, 2] = torch.cross(rotation[:, :, 0], rotation[:, :, 1], dim=1)
+        columns = torch.cat([rotation[:, :, 0] * 3, rotation[:, :, 1] + rotation[:, :, 0]], 1)
+        torch.testing.assert_close(rotation_from_6d(columns), rotation, atol=1e-5, rtol=0)
+
+    def test_an_unknown_neutral_changes_nothing(self):
+        image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)
+        alone, told = self.net(image), self.net(image, neutral, torch.zeros(2, 1))
+        torch.testing.assert_close(alone["blendshapes"], told["blendshapes"])
+
+    def test_the_exported_graph_says_what_the_network_says(self):
+        net = rounded(self.net)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "face.onnx"
+            to_onnx(net, path)
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        x = [torch.rand(1, 3, 192, 192), torch.randn(1, 478, 3) * 0.3, torch.ones(1, 1)]
+        with torch.no_grad():
+            expected = Exported(net)(*x)
+        given = session.run(list(Exported.OUTPUTS), {k: v.numpy() for k, v in zip(Exported.INPUTS, x)})
+        for name, e, g in zip(Exported.OUTPUTS, expected, given):
+            np.testing.assert_allclose(g, e.numpy(), atol=1e-4, err_msg=name)
+
+
+class Losses(unittest.TestCase):
+    def setUp(self):
+        self.label, _ = head()
+        target = crops.targets(self.label, crops.crop_from_picture(*crops.roi_around(self.label["landmarks"][:, :2])))
+        self.truth = {k: torch.from_numpy(v)[None] for k, v in target.items()}
+        self.truth |= {"presence": torch.ones(1), "mirrored": torch.zeros(1)}
+        rotation = torch.cat([self.truth["rotation"][:, :, 0], self.truth["rotation"][:, :, 1]], 1)
+        self.right = {**self.truth, "rotation": rotation, "log_sigma": torch.full((1, 478), -7.0), "presence": torch.full((1, 1), 9.0)}
+
+    def test_every_term_is_least_where_the_network_is_right(self):
+        loss = Loss()
+        best = loss(self.right, self.truth)
+        for name in ("landmarks", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence"):
+            wrong = loss({**self.right, name: self.right[name] - 0.3}, self.truth)
+            self.assertGreater(float(wrong[name]), float(best[name]), name)
+
+    def test_a_picture_without_a_face_teaches_presence_alone(self):
+        loss = Loss()
+        out = {k: torch.cat([v, v + 0.2]).requires_grad_() for k, v in self.right.items()}
+        truth = {k: torch.cat([v, v]) for k, v in self.truth.items()} | {"presence": torch.tensor([1.0, 0.0])}
+        sum(loss(out, truth).values()).backward()
+        for name in ("landmarks", "blendshapes", "rotation", "gaze"):
+            self.assertEqual(float(out[name].grad[1].abs().sum()), 0, name)
+        self.assertGreater(float(out["presence"].grad[1].abs().sum()), 0)
+
+
+@unittest.skipUnless(FACES, "SKIPPED: the training itself; set FACES to a folder of at least 200 renders")
+class Training(unittest.TestCase):
+    def command(self, run, *more):
+        return [sys.executable, "-m", "face.train", str(run), "--data", FACES, "--batch", "32", "--workers", "0", *more]
+
+    def test_it_lowers_its_loss_and_goes_on_after_a_kill(self):
+        self.assertGreaterEqual(sum(len(Shard(p)) for p in Path(FACES).glob("*.ftfaces")), 200)
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder)
+            first = subprocess.Popen(self.command(run, "--steps", "400", "--minutes", "1.5"), cwd=HERE)
+            first.wait()
+            stopped_at = torch.load(run / "checkpoint.pt")["step"]
+            second = subprocess.Popen(self.command(run, "--steps", "400"), cwd=HERE, stdout=subprocess.PIPE, text=True)
+            self.assertIn(f"resuming at step {stopped_at}", second.stdout.readline())
+            second.send_signal(signal.SIGTERM)
+            second.wait()
+            self.assertGreaterEqual(torch.load(run / "checkpoint.pt")["step"], stopped_at)
+            done = subprocess.run(self.command(run, "--steps", "400"), cwd=HERE, check=True)
+            self.assertEqual(done.returncode, 0)
+            totals = [float(line.split(",")[-1]) for line in (run / "curves.csv").read_text().splitlines()[1:]]
+            self.assertLess(totals[-1], totals[0])
+
+    def test_labels_out_of_range_are_refused(self):
+        source = sorted(Path(FACES).glob("*.ftfaces"))[0]
+        shard = Shard(source)
+        data = bytearray(source.read_bytes())
+        at = shard.header["records_at"] + shard.dtype.fields["blendshapes"][1]
+        data[at : at + 4] = np.float32(1.5).tobytes()
+        with tempfile.TemporaryDirectory() as folder:
+            bad = Path(folder) / "faces-00000.ftfaces"
+            bad.write_bytes(data)
+            with self.assertRaises(DatasetError):
+                Shard(bad)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -91,9 +91,9 @@ fn main() {
     let mut tracker =
         Tracker::from_files(&runtime, |name| pack.model(name), &TrackerConfig::default()).expect("a tracker");
     let first = tracker.track(&frames[0]).expect("it runs").first().expect("a face").clone();
-    let roi = landmarker::roi_around(&first.landmarks);
+    let roi = landmarker::roi_around(&first.reading.landmarks, landmarker::MARGIN);
     let mut network = Landmarker::from_file(&runtime, &pack.model(landmarker::MODEL)).expect("a landmarker");
-    let (mut out, mut stage) = (first.landmarks, Stage::new(format!("landmarker {}", landmarker::MODEL)));
+    let (mut out, mut stage) = (first.reading.landmarks, Stage::new(format!("landmarker {}", landmarker::MODEL)));
     for frame in frames.iter().cycle().take(RUNS) {
         stage.measure(|| network.landmarks(frame, &roi, &mut out)).expect("it runs");
     }

@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for observation in observations {
                 let mut tracked = spare.pop().unwrap_or_default();
                 let face = &mut tracked.face;
-                face.landmarks.copy_from_slice(&observation.landmarks[..]);
+                face.landmarks.copy_from_slice(&observation.reading.landmarks[..]);
                 solve.measure(|| {
                     face.head = pose.solve(&face.landmarks, &intrinsics, frame.stream_time);
                     face.gaze = pose.gaze();

@@ -6,7 +6,7 @@ pub use outputs::OutputArgs;
 
 use crate::capture::{Flip, Resolution, Rotation, SourceSpec};
 use crate::config::Config;
-use crate::infer::TrackerConfig;
+use crate::infer::{Models, TrackerConfig};
 use crate::pipeline::{Options, Pace};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -124,6 +124,9 @@ pub struct TrackArgs {
     /// Track up to this many faces, 1 to 8
     #[arg(long, value_name = "N", value_parser = number_of_faces)]
     pub faces: Option<usize>,
+    /// Whose networks measure: the packaged ones or facetrackd's own
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub models: Option<Models>,
     /// Field of view across the picture's longer side, in degrees
     #[arg(long, value_name = "DEGREES", value_parser = degrees)]
     pub fov: Option<f32>,
@@ -178,6 +181,7 @@ impl TrackArgs {
         camera.flip = self.flip.unwrap_or(camera.flip);
         camera.lock_fps |= self.lock_fps;
         camera.device = self.camera.clone().or(camera.device.take());
+        config.tracking.models = self.models.unwrap_or(config.tracking.models);
         config.tracking.faces = self.faces.unwrap_or(config.tracking.faces);
         config.pose.fov_deg = self.fov.unwrap_or(config.pose.fov_deg);
         config.output.extend(self.outputs.configs());

@@ -8,13 +8,17 @@
 
 pub mod detector;
 pub mod expression;
+pub mod face;
 pub mod landmarker;
 pub mod preprocess;
+mod reader;
 mod search;
 pub mod session;
 pub mod tracker;
 
 pub use expression::ExpressionNet;
+pub use face::{CropView, FaceNet};
+pub use reader::{Models, Reading};
 pub use tracker::{Observation, Tracker, TrackerConfig};
 
 use std::path::{Path, PathBuf};

@@ -60,13 +60,13 @@ impl Landmarker {
     }
 }
 
-/// The region that holds these landmarks upright, with room around: where to look in the next frame.
-pub fn roi_around(landmarks: &Landmarks) -> Roi {
+/// The region that holds these landmarks upright, `margin` times as large as they are: where to look in the next frame.
+pub fn roi_around(landmarks: &Landmarks, margin: f32) -> Roi {
     let [right, left] = EYE_CORNERS.map(|i| landmarks[i].truncate());
     let eyes = left - right;
     let rotation_rad = eyes.y.atan2(eyes.x);
     let bounds = Rect::bounding(landmarks.iter().map(|p| p.truncate())).unwrap_or_default();
-    Roi { center: bounds.center(), side: MARGIN * bounds.size().max_element(), rotation_rad }
+    Roi { center: bounds.center(), side: margin * bounds.size().max_element(), rotation_rad }
 }
 
 /// The points that the detector gives too: right eye, left eye, nose tip, middle of the mouth (the subject's sides).
@@ -93,7 +93,7 @@ mod tests {
         }
         landmarks[33] = (turn * Vec2::new(-30.0, -20.0) + Vec2::new(300.0, 200.0)).extend(0.0);
         landmarks[263] = (turn * Vec2::new(30.0, -20.0) + Vec2::new(300.0, 200.0)).extend(0.0);
-        let roi = roi_around(&landmarks);
+        let roi = roi_around(&landmarks, MARGIN);
         assert!((roi.rotation_rad - 0.4).abs() < 1e-4);
         let unit_from_image = roi.image_from_unit().inverse();
         for p in &landmarks {

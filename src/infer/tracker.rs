@@ -2,15 +2,16 @@
 //! there is nobody to follow, and now and then to check.
 
 use super::detector::{Detection, Detector, Range};
-use super::landmarker::{self, Landmarker, roi_around};
+use super::landmarker;
+use super::reader::{Models, Reader, Reading};
 use super::search::{Plan, Step};
 use super::{InferError, Runtime};
 use crate::clock::MonoTime;
-use crate::face::{LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
 use crate::geom::{Rect, Roi};
+use crate::solve::AlignedLandmarks;
 use crate::within::within;
-use glam::{Vec2, Vec3};
+use glam::Vec2;
 use serde::Deserializer;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackerConfig {
+    /// Whose networks measure. Changing it takes a restart.
+    pub models: Models,
     /// How many faces are tracked at most, 1 to 8.
     #[serde(deserialize_with = "a_few")]
     pub faces: usize,
@@ -53,7 +56,7 @@ fn interval_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Erro
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self { faces: 1, presence_min: 0.5, detection_min: 0.5, look_interval_s: 1.0 }
+        Self { models: Models::default(), faces: 1, presence_min: 0.5, detection_min: 0.5, look_interval_s: 1.0 }
     }
 }
 
@@ -64,15 +67,18 @@ pub struct Observation {
     pub id: u32,
     /// The landmark network's belief that this is a face, 0 to 1.
     pub presence: f32,
-    /// In image pixels.
-    pub landmarks: Box<Landmarks>,
+    /// What was read.
+    pub reading: Reading,
 }
 
 impl Observation {
     fn empty() -> Self {
-        Self { id: 0, presence: 0.0, landmarks: Box::new([Vec3::ZERO; LANDMARK_COUNT]) }
+        Self { id: 0, presence: 0.0, reading: Reading::empty() }
     }
 }
+
+/// Faces at rest, by id.
+type Neutrals<'a> = &'a dyn Fn(u32) -> Option<&'a AlignedLandmarks>;
 
 /// A person who is tracked, or was a moment ago.
 #[derive(Debug, Clone, Copy)]
@@ -124,16 +130,16 @@ pub struct Tracker {
     config: TrackerConfig,
     short: Detector,
     full: Detector,
-    landmarker: Landmarker,
+    reader: Reader,
     /// One for each track, in the same order, then spares.
     observations: Vec<Observation>,
     tracks: Vec<Track>,
     lost: Vec<Track>,
     found: Vec<Detection>,
-    /// Landmarks of a face that may turn out to be none.
-    trial: Box<Landmarks>,
+    /// What was read of a face that may turn out to be none.
+    trial: Reading,
     /// The same face from another region.
-    second: Box<Landmarks>,
+    second: Reading,
     plan: Plan,
     next_id: u32,
     looked_at: Option<MonoTime>,
@@ -151,19 +157,22 @@ impl Tracker {
         model: impl Fn(&str) -> PathBuf,
         config: &TrackerConfig,
     ) -> Result<Self, InferError> {
-        let detector = |range: Range| Detector::from_file(runtime, &model(range.model()), range);
+        let detector = |range: Range| match config.models {
+            Models::Packaged => Detector::from_file(runtime, &model(range.model()), range),
+            Models::Own => Detector::own(runtime),
+        };
         let faces = config.faces.clamp(1, 8);
         Ok(Self {
             config: TrackerConfig { faces, ..config.clone() },
             short: detector(Range::Short)?,
             full: detector(Range::Full)?,
-            landmarker: Landmarker::from_file(runtime, &model(landmarker::MODEL))?,
+            reader: Reader::new(runtime, &model, config.models)?,
             observations: (0..faces).map(|_| Observation::empty()).collect(),
             tracks: Vec::with_capacity(faces),
             lost: Vec::with_capacity(2 * faces),
             found: Vec::with_capacity(FOUND_MAX),
-            trial: Observation::empty().landmarks,
-            second: Observation::empty().landmarks,
+            trial: Reading::empty(),
+            second: Reading::empty(),
             plan: Plan::default(),
             next_id: 0,
             looked_at: None,
@@ -174,7 +183,10 @@ impl Tracker {
     /// Takes over another configuration. Faces beyond its number are let go, the newest first.
     pub fn reconfigure(&mut self, config: &TrackerConfig) {
         let faces = config.faces.clamp(1, 8);
-        self.config = TrackerConfig { faces, ..config.clone() };
+        if config.models != self.config.models {
+            tracing::warn!("other networks are taken at the next start");
+        }
+        self.config = TrackerConfig { faces, models: self.config.models, ..config.clone() };
         self.tracks.truncate(faces);
         self.tracks.reserve(faces);
         self.observations.resize_with(faces, Observation::empty);
@@ -186,6 +198,14 @@ impl Tracker {
     /// # Errors
     /// [`InferError::NotFinite`] drops the frame and leaves the tracks as they were; [`InferError::Run`] is a fault.
     pub fn track(&mut self, frame: &Frame) -> Result<&[Observation], InferError> {
+        self.track_knowing(frame, &|_| None)
+    }
+
+    /// As [`Self::track`]; `neutral` gives the face at rest of the person with an id, where it is known.
+    ///
+    /// # Errors
+    /// As [`Self::track`].
+    pub fn track_knowing(&mut self, frame: &Frame, neutral: Neutrals<'_>) -> Result<&[Observation], InferError> {
         if !frame.is_whole() {
             return Err(InferError::BrokenFrame { width: frame.width, height: frame.height });
         }
@@ -193,7 +213,7 @@ impl Tracker {
             self.forget();
         }
         let now = frame.stream_time;
-        self.follow(frame)?;
+        self.follow(frame, neutral)?;
         self.lost.retain(|t| now.since(t.seen_at) <= MEMORY);
         if self.tracks.is_empty() {
             self.search(frame)?;
@@ -222,13 +242,13 @@ impl Tracker {
     }
 
     /// Looks where each face was.
-    fn follow(&mut self, frame: &Frame) -> Result<(), InferError> {
+    fn follow(&mut self, frame: &Frame, neutral: Neutrals<'_>) -> Result<(), InferError> {
         let mut i = 0;
         while i < self.tracks.len() {
-            let roi = self.tracks[i].roi;
-            let presence = self.landmarker.landmarks(frame, &roi, &mut self.trial)?;
+            let Track { roi, id, .. } = self.tracks[i];
+            let presence = self.reader.read(frame, &roi, neutral(id), &mut self.trial)?;
             let mut seen =
-                (presence >= self.config.presence_min).then(|| (presence, roi_around(&self.trial)));
+                (presence >= self.config.presence_min).then(|| (presence, self.reader.next_roi(&self.trial)));
             if seen.is_none() {
                 seen = self.second_opinion(frame, &roi, presence)?;
             }
@@ -242,7 +262,7 @@ impl Tracker {
             (track.roi, track.seen_at) = (next, frame.stream_time);
             let observation = &mut self.observations[i];
             (observation.id, observation.presence) = (track.id, presence);
-            std::mem::swap(&mut observation.landmarks, &mut self.trial);
+            std::mem::swap(&mut observation.reading, &mut self.trial);
             i += 1;
         }
         Ok(())
@@ -260,14 +280,15 @@ impl Tracker {
         let Some(detected) = self.found.iter().map(Detection::roi).find(|d| same_face(d, roi)) else {
             return Ok(None);
         };
-        let fresh = self.landmarker.landmarks(frame, &detected, &mut self.second)?;
+        let detected = self.reader.from_detected(detected);
+        let fresh = self.reader.read(frame, &detected, None, &mut self.second)?;
         let presence = if fresh > presence {
             std::mem::swap(&mut self.trial, &mut self.second);
             fresh
         } else {
             presence
         };
-        let next = if presence >= self.config.presence_min { roi_around(&self.trial) } else { detected };
+        let next = if presence >= self.config.presence_min { self.reader.next_roi(&self.trial) } else { detected };
         Ok((presence >= PRESENCE_BACKED).then_some((presence, next)))
     }
 
@@ -307,7 +328,7 @@ impl Tracker {
     /// in the door.
     fn detect(&mut self, frame: &Frame, step: &Step) -> Result<(), InferError> {
         let detector = match step.range {
-            Range::Short => &mut self.short,
+            Range::Short | Range::Own => &mut self.short,
             Range::Full => &mut self.full,
         };
         let score_min = if step.weak { SCORE_WEAK } else { self.config.detection_min };
@@ -325,7 +346,7 @@ impl Tracker {
             if self.tracks.len() == self.config.faces {
                 break;
             }
-            let roi = self.found[i].roi();
+            let roi = self.reader.from_detected(self.found[i].roi());
             if let Some((presence, roi)) = self.try_face(frame, &roi, weak)? {
                 self.start(frame, presence, roi);
             }
@@ -344,14 +365,14 @@ impl Tracker {
         if !is_plausible(detected, frame) || known(detected, &self.tracks) {
             return Ok(None);
         }
-        let mut presence = self.landmarker.landmarks(frame, detected, &mut self.trial)?;
+        let mut presence = self.reader.read(frame, detected, None, &mut self.trial)?;
         // The detector's eyes are unsure in profiles: a slightly turned region often convinces.
         for turn in [TURN_RAD, -TURN_RAD] {
             if presence >= self.config.presence_min || weak {
                 break;
             }
             let turned = Roi { rotation_rad: detected.rotation_rad + turn, ..*detected };
-            let other = self.landmarker.landmarks(frame, &turned, &mut self.second)?;
+            let other = self.reader.read(frame, &turned, None, &mut self.second)?;
             if other > presence {
                 presence = other;
                 std::mem::swap(&mut self.trial, &mut self.second);
@@ -363,16 +384,16 @@ impl Tracker {
             return Ok(backed.then_some((presence, *detected)));
         }
         // Once more: a region from landmarks fits the network better than one from the detector's box.
-        let roi = roi_around(&self.trial);
+        let roi = self.reader.next_roi(&self.trial);
         if !is_plausible(&roi, frame) || known(&roi, &self.tracks) {
             return Ok(None);
         }
-        let again = self.landmarker.landmarks(frame, &roi, &mut self.second)?;
+        let again = self.reader.read(frame, &roi, None, &mut self.second)?;
         if again >= self.config.presence_min {
             presence = again;
             std::mem::swap(&mut self.trial, &mut self.second);
         }
-        let roi = roi_around(&self.trial);
+        let roi = self.reader.next_roi(&self.trial);
         let sure = !weak || presence >= PRESENCE_SURE;
         if !sure || !is_plausible(&roi, frame) || !self.is_confirmed(frame, &roi, Side::Trial)? {
             return Ok(None);
@@ -386,11 +407,11 @@ impl Tracker {
         let region = Roi { side: roi.side * CONFIRM_ZOOM, ..*roi };
         let seen = self.short.detect(frame, &region, self.config.detection_min)?;
         let landmarks = match landmarks {
-            Side::Trial => &self.trial,
-            Side::Observed(i) => &self.observations[i].landmarks,
+            Side::Trial => &self.trial.landmarks,
+            Side::Observed(i) => &self.observations[i].reading.landmarks,
         };
         let keypoints = landmarker::keypoints(landmarks);
-        let face = roi.side / landmarker::MARGIN;
+        let face = roi.side / self.reader.margin();
         Ok(seen.iter().any(|d| {
             let apart = d.keypoints.iter().zip(keypoints).map(|(a, b)| a.distance(b)).sum::<f32>() / 4.0;
             same_face(&d.roi(), roi) && (d.score >= CONFIRM_SCORE || apart <= CONFIRM_APART * face)
@@ -406,7 +427,7 @@ impl Tracker {
         let last = self.tracks.len() - 1;
         let observation = &mut self.observations[last];
         (observation.id, observation.presence) = (id, presence);
-        std::mem::swap(&mut observation.landmarks, &mut self.trial);
+        std::mem::swap(&mut observation.reading, &mut self.trial);
         self.observations[at..=last].rotate_right(1);
     }
 

@@ -10,7 +10,7 @@ use crate::face::{FaceSample, Presence, TrackedFace};
 use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Rect};
-use crate::infer::{ExpressionNet, InferError, Tracker};
+use crate::infer::{CropView, ExpressionNet, InferError, Tracker};
 use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look};
 use crossbeam_channel::Receiver;
 use glam::{Vec2, Vec3Swizzles};
@@ -195,7 +195,9 @@ impl InferThread {
     fn measure(&mut self, frame: &Frame, sample: &mut FaceSample) -> Result<(), InferError> {
         let intrinsics =
             Intrinsics::from_fov(self.config.pose.fov_deg.to_radians(), frame.width, frame.height);
-        let observations = self.tracker.track(frame)?;
+        let people = &self.people;
+        let neutral = |id| people.iter().find(|p| p.id == id).and_then(|p| p.calibration.neutral());
+        let observations = self.tracker.track_knowing(frame, &neutral)?;
         let now = frame.stream_time;
         self.people.retain(|p| now.since(p.seen_at) < MEMORY);
         for observation in observations {
@@ -209,16 +211,22 @@ impl InferThread {
             person.seen_at = now;
             let mut tracked = self.spare_faces.pop().unwrap_or_default();
             let face = &mut tracked.face;
-            let landmarks = &observation.landmarks;
+            let landmarks = &observation.reading.landmarks;
             face.id = observation.id;
             face.presence = observation.presence;
             face.landmarks.copy_from_slice(&landmarks[..]);
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
-            face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
-            face.gaze = person.pose.gaze();
             let aligned = align(landmarks);
-            let neutral = person.calibration.neutral();
-            self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;
+            if let Some(seen) = &observation.reading.parameters {
+                let view = CropView::new(&seen.roi, &intrinsics);
+                (face.head, face.gaze) = (view.head(seen), view.gaze(seen));
+                face.blendshapes = seen.blendshapes;
+            } else {
+                face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
+                face.gaze = person.pose.gaze();
+                let neutral = person.calibration.neutral();
+                self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;
+            }
             person.calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
             eye_look(&face.gaze, &face.head, &mut face.blendshapes);
             tracked.presence = Presence::Tracked;

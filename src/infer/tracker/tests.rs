@@ -56,7 +56,7 @@ fn film() -> Film {
 
 /// Where the nose is.
 fn nose(o: &Observation) -> Vec2 {
-    o.landmarks[1].truncate()
+    o.reading.landmarks[1].truncate()
 }
 
 #[test]

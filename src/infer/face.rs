@@ -1,0 +1,284 @@
+//! All of a face from one look: facetrackd's own network, from a crop to landmarks, expression, pose, gaze and light.
+//!
+//! Input: R, G, B planes of the region, 0 to 1, the image's edge repeated outside; the person at rest, where known.
+//! Rotation and gaze come out as seen by the crop's own camera, which looks along the ray through the region's middle and
+//! is turned with it: [`CropView`] is the way back. `training/face/crops.py` is the way there, `models/face.md` the card.
+
+use super::detector::sigmoid;
+use super::preprocess::{Border, Sampler, Target};
+use super::session::{Session, TensorSpec};
+use super::{InferError, Runtime};
+use crate::face::{BLENDSHAPE_COUNT, Blendshapes, Gaze, HeadPose, LANDMARK_COUNT, Landmarks};
+use crate::frame::Frame;
+use crate::geom::{Intrinsics, Roi};
+use crate::solve::AlignedLandmarks;
+use glam::{Mat3, Quat, Vec2, Vec3};
+
+const ONNX: &[u8] = include_bytes!("../../models/face.onnx");
+const SIZE: usize = 192;
+/// Side of the region over the longer side of the landmarks' box.
+pub const MARGIN: f32 = 1.35;
+/// Coefficients of the head model that the network tells people apart by.
+pub const IDENTITY_MODES: usize = 100;
+/// Spherical harmonics of the light, in order 1, y, z, x, xy, yz, 3z²-1, xz, x²-y², each R, G, B.
+pub const LIGHT_TERMS: usize = 9;
+
+const POINTS: &[i64] = &[1, LANDMARK_COUNT as i64, 3];
+const INPUTS: [TensorSpec; 3] = [
+    TensorSpec { name: "image", shape: &[1, 3, SIZE as i64, SIZE as i64] },
+    TensorSpec { name: "neutral", shape: POINTS },
+    TensorSpec { name: "neutral_known", shape: &[1, 1] },
+];
+const OUTPUTS: [TensorSpec; 10] = [
+    TensorSpec { name: "landmarks", shape: POINTS },
+    TensorSpec { name: "deviation", shape: &[1, LANDMARK_COUNT as i64] },
+    TensorSpec { name: "blendshapes", shape: &[1, BLENDSHAPE_COUNT as i64] },
+    TensorSpec { name: "rotation", shape: &[1, 6] },
+    TensorSpec { name: "place", shape: &[1, 3] },
+    TensorSpec { name: "gaze", shape: &[1, 2, 3] },
+    TensorSpec { name: "openness", shape: &[1, 2] },
+    TensorSpec { name: "light", shape: &[1, LIGHT_TERMS as i64, 3] },
+    TensorSpec { name: "identity", shape: &[1, IDENTITY_MODES as i64] },
+    TensorSpec { name: "presence", shape: &[1, 1] },
+];
+const IMAGE: usize = 0;
+const NEUTRAL: usize = 1;
+const NEUTRAL_KNOWN: usize = 2;
+
+/// What the network says beside the landmarks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    /// The region that was looked at.
+    pub roi: Roi,
+    /// Expression.
+    pub blendshapes: Blendshapes,
+    /// Of the head, as the crop's camera sees it.
+    pub rotation: Mat3,
+    /// Where the head's origin is seen, 0 to 1 across the region.
+    pub origin: Vec2,
+    /// Side of the region at the head's depth, millimetres.
+    pub side_mm: f32,
+    /// Left and right eye, unit vectors as the crop's camera sees them.
+    pub gaze: [Vec3; 2],
+    /// Between the lids' rims, millimetres; left, right.
+    pub openness_mm: [f32; 2],
+    /// Irradiance over pi as the crop's camera sees it; 1 is the sensor's white for a white surface.
+    pub light: [Vec3; LIGHT_TERMS],
+    /// Shape of the head, unit variance.
+    pub identity: [f32; IDENTITY_MODES],
+    /// Standard deviation of each landmark, image pixels.
+    pub deviation_px: [f32; LANDMARK_COUNT],
+}
+
+/// The network with its buffers.
+pub struct FaceNet {
+    session: Session,
+    sampler: Sampler,
+}
+
+impl FaceNet {
+    /// Loads the network that is part of the program, on one thread.
+    ///
+    /// # Errors
+    /// Where ONNX Runtime refuses it: [`InferError::Network`], [`InferError::Unexpected`].
+    pub fn new(runtime: &Runtime) -> Result<Self, InferError> {
+        let session = Session::from_bytes(runtime, "face", ONNX, 1, &INPUTS, &OUTPUTS)?;
+        let target = Target { size: SIZE, range: (0.0, 1.0), border: Border::Replicate };
+        Ok(Self { session, sampler: Sampler::new(target) })
+    }
+
+    /// Writes the landmarks (image pixels) of the face in `roi` and returns the belief that there is one, 0 to 1.
+    /// [`Self::parameters`] tells the rest.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn landmarks(
+        &mut self,
+        frame: &Frame,
+        roi: &Roi,
+        neutral: Option<&AlignedLandmarks>,
+        out: &mut Landmarks,
+    ) -> Result<f32, InferError> {
+        self.sampler.sample(frame, roi, self.session.input_mut(IMAGE));
+        if let Some(neutral) = neutral {
+            for (xyz, point) in self.session.input_mut(NEUTRAL).chunks_exact_mut(3).zip(&neutral.points) {
+                xyz.copy_from_slice(&point.to_array());
+            }
+        }
+        self.session.input_mut(NEUTRAL_KNOWN)[0] = if neutral.is_some() { 1.0 } else { 0.0 };
+        self.session.run()?;
+        let image_from_unit = roi.image_from_unit();
+        for (point, unit) in out.iter_mut().zip(self.session.output(0).chunks_exact(3)) {
+            let at = image_from_unit.transform_point2(Vec2::new(unit[0], unit[1]));
+            *point = at.extend(unit[2] * roi.side);
+        }
+        Ok(sigmoid(self.session.output(9)[0]))
+    }
+
+    /// What else was seen in the last run, which looked at `roi`.
+    pub fn parameters(&self, roi: &Roi) -> Parameters {
+        let row = |output: usize| self.session.output(output);
+        let mut blendshapes = Blendshapes::default();
+        for ((_, value), predicted) in blendshapes.values_mut().zip(row(2)) {
+            *value = *predicted;
+        }
+        let place = row(4);
+        let vectors = |output: usize, i: usize| Vec3::from_slice(&row(output)[3 * i..]);
+        Parameters {
+            roi: *roi,
+            blendshapes,
+            rotation: rotation_from_6d(row(3)),
+            origin: Vec2::new(place[0], place[1]),
+            side_mm: 1000.0 * place[2].exp(),
+            gaze: [0, 1].map(|i| vectors(5, i)),
+            openness_mm: [0, 1].map(|i| 10.0 * row(6)[i]),
+            light: std::array::from_fn(|i| vectors(7, i)),
+            identity: std::array::from_fn(|i| row(8)[i]),
+            deviation_px: std::array::from_fn(|i| roi.side * row(1)[i]),
+        }
+    }
+}
+
+/// Two columns made orthonormal, the third their cross product (Zhou et al. 2019).
+fn rotation_from_6d(v: &[f32]) -> Mat3 {
+    let x = Vec3::from_slice(v).normalize_or(Vec3::X);
+    let y = Vec3::from_slice(&v[3..]);
+    let y = (y - x * x.dot(y)).normalize_or(x.any_orthonormal_vector());
+    Mat3::from_cols(x, y, x.cross(y))
+}
+
+/// The crop's camera in the frame's.
+#[derive(Debug, Clone, Copy)]
+pub struct CropView {
+    camera_from_crop: Mat3,
+    /// Focal length at the crop's middle over the crop's side.
+    focal: f32,
+}
+
+impl CropView {
+    /// The camera that looks at `roi`.
+    pub fn new(roi: &Roi, intrinsics: &Intrinsics) -> Self {
+        let ray = ((roi.center - intrinsics.center) / intrinsics.focal_px).extend(1.0);
+        let onto_axis = Quat::from_rotation_arc(ray.normalize(), Vec3::Z);
+        let crop_from_camera = Quat::from_rotation_z(-roi.rotation_rad) * onto_axis;
+        Self {
+            camera_from_crop: Mat3::from_quat(crop_from_camera.inverse()),
+            focal: intrinsics.focal_px * ray.length() / roi.side,
+        }
+    }
+
+    /// The head in the frame's camera.
+    pub fn head(&self, seen: &Parameters) -> HeadPose {
+        let depth = seen.side_mm * self.focal;
+        let place = ((seen.origin - 0.5) / self.focal).extend(1.0) * depth;
+        HeadPose {
+            rotation: self.camera_from_crop * seen.rotation,
+            translation_mm: self.camera_from_crop * place,
+        }
+    }
+
+    /// The gaze in the frame's camera.
+    pub fn gaze(&self, seen: &Parameters) -> Gaze {
+        let [left, right] = seen.gaze.map(|g| (self.camera_from_crop * g).normalize_or(Vec3::NEG_Z));
+        Gaze { left, right }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::tests::runtime;
+    use serde::Deserialize;
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+
+    /// Written by `training/face/export.py`: what the trained network says of a picture of stripes.
+    #[derive(Deserialize)]
+    struct Fixture {
+        landmarks: Vec<f32>,
+        blendshapes: Vec<f32>,
+        rotation: Vec<f32>,
+        place: Vec<f32>,
+        gaze: Vec<f32>,
+        presence: Vec<f32>,
+    }
+
+    #[test]
+    fn it_says_what_the_trained_network_says() {
+        let fixture: Fixture =
+            serde_json::from_str(include_str!("../../tests/fixtures/face.json")).unwrap();
+        let mut net = FaceNet::new(&runtime()).unwrap();
+        let image = net.session.input_mut(IMAGE);
+        for (i, value) in image.iter_mut().enumerate() {
+            let (channel, y, x) = (i / (SIZE * SIZE), i / SIZE % SIZE, i % SIZE);
+            *value = ((7 * channel + 5 * y + 3 * x) % 64) as f32 / 63.0;
+        }
+        net.session.input_mut(NEUTRAL_KNOWN)[0] = 0.0;
+        net.session.run().unwrap();
+        let near = |output: usize, expected: &[f32]| {
+            for (ours, theirs) in net.session.output(output).iter().zip(expected) {
+                assert!((ours - theirs).abs() < 1e-4, "{}: {ours} {theirs}", OUTPUTS[output].name);
+            }
+        };
+        near(0, &fixture.landmarks);
+        near(2, &fixture.blendshapes);
+        near(3, &fixture.rotation);
+        near(4, &fixture.place);
+        near(5, &fixture.gaze);
+        near(9, &fixture.presence);
+    }
+
+    #[test]
+    fn the_weights_are_those_of_the_manifest() {
+        let manifest: toml::Table = toml::from_str(include_str!("../../models/face.toml")).unwrap();
+        let mut digest = String::new();
+        for byte in Sha256::digest(ONNX) {
+            write!(digest, "{byte:02x}").unwrap();
+        }
+        assert_eq!(manifest["sha256"].as_str(), Some(digest.as_str()));
+        assert_eq!(manifest["bytes"].as_integer(), Some(ONNX.len() as i64));
+    }
+
+    /// A head that the crop's camera sees straight from the front, at the crop's middle.
+    fn frontal(roi: Roi) -> Parameters {
+        Parameters {
+            roi,
+            blendshapes: Blendshapes::default(),
+            rotation: crate::geom::NEUTRAL_ROTATION,
+            origin: Vec2::splat(0.5),
+            side_mm: 250.0,
+            gaze: [Vec3::NEG_Z; 2],
+            openness_mm: [9.0; 2],
+            light: [Vec3::ZERO; LIGHT_TERMS],
+            identity: [0.0; IDENTITY_MODES],
+            deviation_px: [0.0; LANDMARK_COUNT],
+        }
+    }
+
+    #[test]
+    fn a_face_that_is_seen_straight_looks_at_the_camera_wherever_it_stands() {
+        let intrinsics = Intrinsics::from_fov(1.2, 1280, 720);
+        for (x, y) in [(640.0, 360.0), (100.0, 100.0), (1200.0, 600.0)] {
+            let roi = Roi { center: Vec2::new(x, y), side: 200.0, rotation_rad: 0.4 };
+            let (view, seen) = (CropView::new(&roi, &intrinsics), frontal(roi));
+            let head = view.head(&seen);
+            assert!(intrinsics.project(head.translation_mm).distance(roi.center) < 0.01);
+            let to_camera = -head.translation_mm.normalize();
+            assert!(head.rotation.z_axis.distance(to_camera) < 1e-5, "the face looks at the camera");
+            assert!(view.gaze(&seen).left.distance(to_camera) < 1e-5, "and so do the eyes");
+            // The region is 250 mm wide at the head's depth, whatever the angle.
+            let size = head.translation_mm.length() * roi.side / (intrinsics.focal_px * 250.0);
+            let away = (roi.center - intrinsics.center) / intrinsics.focal_px;
+            assert!((size - (1.0 + away.length_squared()).sqrt()).abs() < 1e-4, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_turned_crop_turns_the_head_back() {
+        let intrinsics = Intrinsics::from_fov(1.2, 1280, 720);
+        let roi = Roi { center: intrinsics.center, side: 200.0, rotation_rad: 0.3 };
+        let head = CropView::new(&roi, &intrinsics).head(&frontal(roi));
+        // The image's axes turn clockwise for the viewer: the subject's left ear, at the picture's right, sinks.
+        assert!(head.rotation.x_axis.distance(Vec3::new(0.3f32.cos(), 0.3f32.sin(), 0.0)) < 1e-5);
+    }
+}

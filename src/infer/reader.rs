@@ -1,0 +1,98 @@
+//! Which networks read a face, and what they read.
+
+use super::face::{self, FaceNet, Parameters};
+use super::landmarker::{self, Landmarker, roi_around};
+use super::{InferError, Runtime};
+use crate::face::{LANDMARK_COUNT, Landmarks};
+use crate::frame::Frame;
+use crate::geom::Roi;
+use crate::solve::AlignedLandmarks;
+use glam::Vec3;
+use std::path::PathBuf;
+
+/// Whose networks measure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Models {
+    /// MediaPipe's landmarks, and the expression network that reads them.
+    #[default]
+    Packaged,
+    /// facetrackd's own, which reads everything from pixels.
+    Own,
+}
+
+/// What was read of one face.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// In image pixels.
+    pub landmarks: Box<Landmarks>,
+    /// All else, where the network tells it.
+    pub parameters: Option<Parameters>,
+}
+
+impl Reading {
+    /// Room for a reading.
+    pub(super) fn empty() -> Self {
+        Self { landmarks: Box::new([Vec3::ZERO; LANDMARK_COUNT]), parameters: None }
+    }
+}
+
+/// The network that reads faces.
+pub(super) enum Reader {
+    Packaged(Box<Landmarker>),
+    Own(Box<FaceNet>),
+}
+
+impl Reader {
+    pub fn new(
+        runtime: &Runtime,
+        model: impl Fn(&str) -> PathBuf,
+        models: Models,
+    ) -> Result<Self, InferError> {
+        Ok(match models {
+            Models::Packaged => {
+                Self::Packaged(Box::new(Landmarker::from_file(runtime, &model(landmarker::MODEL))?))
+            }
+            Models::Own => Self::Own(Box::new(FaceNet::new(runtime)?)),
+        })
+    }
+
+    /// Reads the face in `roi`, of a person whose face at rest may be known. Gives the belief that there is one, 0 to 1.
+    ///
+    /// # Errors
+    /// As [`super::session::Session::run`].
+    pub fn read(
+        &mut self,
+        frame: &Frame,
+        roi: &Roi,
+        neutral: Option<&AlignedLandmarks>,
+        out: &mut Reading,
+    ) -> Result<f32, InferError> {
+        match self {
+            Self::Packaged(net) => net.landmarks(frame, roi, &mut out.landmarks),
+            Self::Own(net) => {
+                let presence = net.landmarks(frame, roi, neutral, &mut out.landmarks)?;
+                out.parameters = Some(net.parameters(roi));
+                Ok(presence)
+            }
+        }
+    }
+
+    /// Side of the region over the longer side of the landmarks' box, as the network was trained.
+    pub fn margin(&self) -> f32 {
+        match self {
+            Self::Packaged(_) => landmarker::MARGIN,
+            Self::Own(_) => face::MARGIN,
+        }
+    }
+
+    /// Where to look in the next frame.
+    pub fn next_roi(&self, reading: &Reading) -> Roi {
+        roi_around(&reading.landmarks, self.margin())
+    }
+
+    /// Where to look for the face that a detector saw in `roi`.
+    pub fn from_detected(&self, roi: Roi) -> Roi {
+        Roi { side: roi.side * self.margin() / landmarker::MARGIN, ..roi }
+    }
+}

@@ -71,18 +71,22 @@ class Crops(IterableDataset):
     """
 
     def __init__(self, folders, backgrounds=(), seed=0, empty=0.1):
-        self.paths = sorted(p for f in folders for p in Path(f).glob("*.ftfaces"))
-        if not self.paths:
-            raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}; see render.sh")
+        self.folders = folders
+        if not self.shards():
+            raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}; render some, see face/README.md")
         self.backgrounds = [load_picture(p) for p in backgrounds]
         self.seed, self.empty = seed, empty
+
+    def shards(self):
+        return sorted(p for f in self.folders for p in Path(f).glob("*.ftfaces"))
 
     def __iter__(self):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch = 0
         while True:
-            paths = list(self.paths)
+            # Looked up anew: a training may begin while its faces are still being rendered.
+            paths = self.shards()
             random.Random(f"{self.seed} {epoch}").shuffle(paths)
             rng = np.random.default_rng([self.seed, epoch, number])
             # Fewer shards than workers: each then takes its part of every shard.

@@ -10,7 +10,7 @@ use facetrackd::geom::Roi;
 use facetrackd::infer::detector::{Detector, Range};
 use facetrackd::infer::landmarker::{self, Landmarker};
 use facetrackd::infer::preprocess::{Border, Sampler, Target};
-use facetrackd::infer::{Runtime, Tracker, TrackerConfig};
+use facetrackd::infer::{FaceNet, Runtime, Tracker, TrackerConfig};
 use facetrackd::provision;
 use glam::Vec2;
 use std::path::Path;
@@ -78,9 +78,13 @@ fn main() {
     preprocess(&frames[0]);
 
     let whole = Roi { center: Vec2::new(640.0, 360.0), side: 1280.0, rotation_rad: 0.0 };
-    for range in [Range::Short, Range::Full] {
-        let mut detector =
-            Detector::from_file(&runtime, &pack.model(range.model()), range).expect("a detector");
+    let packaged = |range: Range| Detector::from_file(&runtime, &pack.model(range.model()), range);
+    for (range, detector) in [
+        (Range::Short, packaged(Range::Short)),
+        (Range::Full, packaged(Range::Full)),
+        (Range::Own, Detector::own(&runtime)),
+    ] {
+        let mut detector = detector.expect("a detector");
         let mut stage = Stage::new(format!("detector {}", range.model()));
         for frame in frames.iter().cycle().take(RUNS) {
             stage.measure(|| detector.detect(frame, &whole, 0.5).map(<[_]>::len)).expect("it runs");
@@ -93,11 +97,14 @@ fn main() {
     let first = tracker.track(&frames[0]).expect("it runs").first().expect("a face").clone();
     let roi = landmarker::roi_around(&first.reading.landmarks, landmarker::MARGIN);
     let mut network = Landmarker::from_file(&runtime, &pack.model(landmarker::MODEL)).expect("a landmarker");
-    let (mut out, mut stage) = (first.reading.landmarks, Stage::new(format!("landmarker {}", landmarker::MODEL)));
+    let mut own = FaceNet::new(&runtime).expect("the face network");
+    let mut out = first.reading.landmarks;
+    let mut stages = [landmarker::MODEL, "face"].map(|name| Stage::new(format!("landmarks by {name}")));
     for frame in frames.iter().cycle().take(RUNS) {
-        stage.measure(|| network.landmarks(frame, &roi, &mut out)).expect("it runs");
+        stages[0].measure(|| network.landmarks(frame, &roi, &mut out)).expect("it runs");
+        stages[1].measure(|| own.landmarks(frame, &roi, None, &mut out)).expect("it runs");
     }
-    stage.print();
+    stages.iter_mut().for_each(Stage::print);
 
     let mut stage = Stage::new("tracker, one face followed");
     for i in 0..RUNS {

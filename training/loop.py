@@ -31,7 +31,7 @@ def device():
 
 def rate_at(step, steps):
     """Share of the peak learning rate: a short climb, then a straight way down."""
-    climb = max(1, min(500, steps // 10))
+    climb = max(1, min(300, steps // 10))
     return min((step + 1) / climb, max(0.0, (steps - step) / (steps - climb)) + 1e-3)
 
 
@@ -90,7 +90,7 @@ class Loop:
             raise SystemExit(f"the loss is {total.item()} at step {self.step}; lower --rate and start from the checkpoint")
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 50.0)
         self.optimiser.step()
         self.follow()
         self.step += 1

@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.coefficients import NAMES
 from face.card import write_card
@@ -67,8 +67,9 @@ def main():
 def rounded(net):
     """Batch normalisation folded into the convolutions, weights rounded to half precision."""
     for module in list(net.modules()):
-        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
-            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], (nn.BatchNorm1d, nn.BatchNorm2d)):
+            fuse = fuse_conv_bn_eval if isinstance(module[1], nn.BatchNorm2d) else fuse_linear_bn_eval
+            module[0], module[1] = fuse(module[0], module[1]), nn.Identity()
     with torch.no_grad():
         for p in [*net.parameters(), *net.buffers()]:
             if p.numel() >= HALF_FROM:

@@ -52,7 +52,9 @@ class Trunk(nn.Module):
         # and lips.
         self.fine_out, self.coarse_out = convolution(128, 16, 1), convolution(192, 32, 1)
         side = SIZE // 16
-        self.join = nn.Linear(16 * side**2 + 32 * (side // 2) ** 2, FEATURES)
+        inputs = 16 * side**2 + 32 * (side // 2) ** 2
+        # Normalised, or the first steps, which pull all heads to the mean face, silence every feature for good.
+        self.join = nn.Sequential(nn.Linear(inputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES))
 
     def forward(self, image):
         fine = self.fine((image - 0.5) * 4)
@@ -81,6 +83,8 @@ class FaceNet(nn.Module):
         )
         self.register_buffer("neutral_mean", torch.zeros(POINTS * 3))
         with torch.no_grad():
+            for head in (self.landmarks, self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
+                head.weight.mul_(0.1)
             self.log_sigma.bias.fill_(-3.5)
             self.pose[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, -1, 0, 0.5, 0.5, -1.5]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))

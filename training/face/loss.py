@@ -59,8 +59,8 @@ class Loss(torch.nn.Module):
         # A shut eye shows no gaze.
         seen = (t["openness"] / 0.4).clamp(0.05, 1)
         gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
-        terms["gaze"] = 4 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
-        terms["openness"] = 3 * (o["openness"] - t["openness"]).abs().mean()
+        terms["gaze"] = 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
+        terms["openness"] = 8 * (o["openness"] - t["openness"]).abs().mean()
         terms["light"] = 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2)
         own = 1 - t["mirrored"]
         identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
@@ -84,7 +84,7 @@ class Loss(torch.nn.Module):
     def expression(self, predicted, truth):
         """Squared error, plus a robust term whose optimum is the median: what cannot be seen then stays at rest."""
         error = leaky_squash(predicted) - truth
-        return 25 * (self.coefficients * (error.square() + 0.15 * ((error.square() + 0.03**2).sqrt() - 0.03))).mean()
+        return 75 * (self.coefficients * (error.square() + 0.15 * ((error.square() + 0.03**2).sqrt() - 0.03))).mean()
 
     def steady(self, out, truth):
         """Two views of one face that differ by a nudge and by noise must give the same: landmarks in the picture, and

@@ -4,6 +4,7 @@ import copy
 import csv
 import signal
 import time
+from pathlib import Path
 
 import torch
 
@@ -22,6 +23,7 @@ def add_arguments(p, steps, batch, rate):
     p.add_argument("--threads", type=int, default=1, help="threads of the training itself, where there is no GPU")
     p.add_argument("--measure-every", type=int, default=2000, help="steps between looks at the held-out faces")
     p.add_argument("--minutes", type=float, help="stop after so long, with a checkpoint; the schedule does not change")
+    p.add_argument("--start", type=Path, help="model.pt or checkpoint.pt whose weights to start from, as far as they fit")
     p.add_argument("--seed", type=int, default=7)
 
 
@@ -45,6 +47,8 @@ class Loop:
 
     def __init__(self, a, net, batches, losses, measure=None, facts=None):
         self.a, self.losses, self.measure, self.facts = a, losses, measure, facts or {}
+        if a.start:
+            take_over(net, a.start)
         self.net = net.to(device(), memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
         groups = [
@@ -138,6 +142,15 @@ class Loop:
         found = self.measure(self.average)
         print("  held out: " + spelt(found), flush=True)
         write_row(self.a.run / "held_out.csv", {"step": self.step, **found})
+
+
+def take_over(net, path):
+    """Weights of another training, where names and shapes are the same."""
+    saved = torch.load(path, map_location="cpu")
+    theirs, mine = saved.get("average", saved["net"]), net.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
+    net.load_state_dict({**mine, **fitting})
+    print(f"{len(fitting)} of {len(mine)} tensors taken over from {path}", flush=True)
 
 
 class Tally:

@@ -8,11 +8,18 @@ runtime off its blocked layout.
 import torch
 from torch import nn
 
+from expression.coefficients import LANDMARK_MIRROR
 from face.data import SIZE
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
-FEATURES = 320
+FEATURES, LOCAL = 320, 192
 LIGHT = 9 * 3
+_RIGHT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 468, 469, 470, 471, 472, 27, 23,
+          70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 50, 205, 206, 98, 64]  # fmt: skip
+_MIDDLE = [0, 13, 14, 17, 37, 267, 39, 269, 40, 270, 61, 291, 78, 308, 80, 310, 81, 311, 82, 312, 84, 314, 87, 317, 88, 318,
+           91, 321, 95, 324, 146, 375, 178, 402, 181, 405, 185, 409, 191, 415, 1, 2, 4, 6, 8, 9, 18, 152, 164, 200, 43, 273]  # fmt: skip
+# Lids, irises, brows, cheeks and nostrils of both sides, lips, nose and chin.
+LOOKED_AT = sorted({*_RIGHT, *_MIDDLE, *LANDMARK_MIRROR[_RIGHT].tolist()})
 
 
 def convolution(inputs, outputs, kernel=3, stride=1, relu=True):
@@ -37,7 +44,7 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(n, 3, 192, 192) of 0 to 1 -> (n, FEATURES)."""
+    """(n, 3, 192, 192) of 0 to 1 -> (n, FEATURES), and the maps of 48 x 48 and 24 x 24 on the way."""
 
     def __init__(self):
         super().__init__()
@@ -57,10 +64,35 @@ class Trunk(nn.Module):
         self.join = nn.Sequential(nn.Linear(inputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES))
 
     def forward(self, image):
-        fine = self.fine((image - 0.5) * 4)
+        large = self.fine[:3]((image - 0.5) * 4)
+        small = self.fine[3:5](large)
+        fine = self.fine[5:](small)
         coarse = self.coarse(fine)
         maps = [self.fine_out(fine).flatten(1), self.coarse_out(coarse).flatten(1)]
-        return torch.relu(self.join(torch.cat(maps, 1)))
+        return torch.relu(self.join(torch.cat(maps, 1))), (large, small)
+
+
+class Local(nn.Module):
+    """What the maps hold at landmarks around eyes, brows, nose and mouth: (n, LOCAL).
+
+    A lid's edge is looked at where the lid is, so that nothing need be learnt anew for each place it can be in."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.register_buffer("points", torch.tensor(LOOKED_AT))
+        self.each = nn.Linear(channels, 24)
+        self.join = nn.Sequential(nn.Linear(24 * len(LOOKED_AT), LOCAL, bias=False), nn.BatchNorm1d(LOCAL))
+
+    def forward(self, maps, landmarks):
+        # Where to look is not learnt from what is seen there.
+        grid = (landmarks.detach()[:, self.points, :2] * 2 - 1).unsqueeze(1)
+        grid = grid.clamp(-1.2, 1.2)
+        seen = [
+            nn.functional.grid_sample(m.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[:, :, 0]
+            for m in maps
+        ]
+        each = torch.relu(self.each(torch.cat(seen, 1).transpose(1, 2)))
+        return torch.relu(self.join(each.flatten(1)))
 
 
 class FaceNet(nn.Module):
@@ -68,18 +100,18 @@ class FaceNet(nn.Module):
 
     def __init__(self, neutral=True):
         super().__init__()
-        self.trunk = Trunk()
+        self.trunk, self.local = Trunk(), Local(28 + 64)
         self.landmarks = nn.Linear(FEATURES, POINTS * 3)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
         self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
-        self.eyes = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
+        self.eyes = nn.Sequential(nn.Linear(FEATURES + LOCAL, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
         self.presence = nn.Linear(FEATURES, 1)
         # The person at rest, to tell a raised brow from a high one.
         self.neutral = nn.Linear(POINTS * 3, 64) if neutral else None
         self.expression = nn.Sequential(
-            nn.Linear(FEATURES + (64 if neutral else 0), 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
+            nn.Linear(FEATURES + LOCAL + (64 if neutral else 0), 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
         )
         self.register_buffer("neutral_mean", torch.zeros(POINTS * 3))
         with torch.no_grad():
@@ -96,11 +128,13 @@ class FaceNet(nn.Module):
             self.neutral_mean.copy_(neutrals.flatten())
 
     def forward(self, image, neutral=None, known=None):
-        f = self.trunk(image)
+        f, maps = self.trunk(image)
         n = len(f)
-        pose, eyes = self.pose(f), self.eyes(f)
+        landmarks = self.landmarks(f).view(n, POINTS, 3)
+        near = torch.cat([f, self.local(maps, landmarks.float())], 1)
+        pose, eyes = self.pose(f), self.eyes(near)
         return {
-            "landmarks": self.landmarks(f).view(n, POINTS, 3),
+            "landmarks": landmarks,
             "log_sigma": self.log_sigma(f),
             "rotation": pose[:, :6],
             "place": pose[:, 6:],
@@ -109,7 +143,7 @@ class FaceNet(nn.Module):
             "light": self.scene(f).view(n, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": self.expression(self.with_neutral(f, neutral, known)),
+            "blendshapes": self.expression(self.with_neutral(near, neutral, known)),
         }
 
     def with_neutral(self, features, neutral, known):

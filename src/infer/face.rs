@@ -1,6 +1,6 @@
 //! All of a face from one look: facetrackd's own network, from a crop to landmarks, expression, pose, gaze and light.
 //!
-//! Input: R, G, B planes of the region, 0 to 1, the image's edge repeated outside; the person at rest, where known.
+//! Input: R, G, B planes of the region, -2 to 2, the image's edge repeated outside; the person at rest, where known.
 //! Rotation and gaze come out as seen by the crop's own camera, which looks along the ray through the region's middle and
 //! is turned with it: [`CropView`] is the way back. `training/face/crops.py` is the way there, `models/face.md` the card.
 
@@ -83,7 +83,7 @@ impl FaceNet {
     /// Where ONNX Runtime refuses it: [`InferError::Network`], [`InferError::Unexpected`].
     pub fn new(runtime: &Runtime) -> Result<Self, InferError> {
         let session = Session::from_bytes(runtime, "face", ONNX, 1, &INPUTS, &OUTPUTS)?;
-        let target = Target { size: SIZE, range: (0.0, 1.0), border: Border::Replicate };
+        let target = Target { size: SIZE, range: (-2.0, 2.0), border: Border::Replicate };
         Ok(Self { session, sampler: Sampler::new(target) })
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let image = net.session.input_mut(IMAGE);
         for (i, value) in image.iter_mut().enumerate() {
             let (channel, y, x) = (i / (SIZE * SIZE), i / SIZE % SIZE, i % SIZE);
-            *value = ((7 * channel + 5 * y + 3 * x) % 64) as f32 / 63.0;
+            *value = ((7 * channel + 5 * y + 3 * x) % 64) as f32 / 63.0 * 4.0 - 2.0;
         }
         net.session.input_mut(NEUTRAL_KNOWN)[0] = 0.0;
         net.session.run().unwrap();

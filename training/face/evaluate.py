@@ -25,7 +25,7 @@ def predict(net, faces, device="cpu", known=False, batch=64):
     net.eval()
     parts = []
     for i in range(0, len(faces["image"]), batch):
-        image = torch.from_numpy(faces["image"][i : i + batch]).to(device).permute(0, 3, 1, 2).float() / 255
+        image = torch.from_numpy(faces["image"][i : i + batch]).to(device).permute(0, 3, 1, 2).float() / 255 * 4 - 2
         neutral = torch.from_numpy(faces["neutral"][i : i + batch]).to(device)
         out = net(image, neutral, torch.full((len(image), 1), float(known), device=device))
         out["blendshapes"], out["rotation"] = squash(out["blendshapes"]), rotation_from_6d(out["rotation"])

@@ -119,7 +119,7 @@ def compare(net, path, faces):
     worst = 0.0
     for image, neutral in zip(faces["image"], faces["neutral"]):
         for known in (0.0, 1.0):
-            x = [image.transpose(2, 0, 1)[None].astype(np.float32) / 255, neutral[None], np.full((1, 1), known, np.float32)]
+            x = [image.transpose(2, 0, 1)[None].astype(np.float32) / 255 * 4 - 2, neutral[None], np.full((1, 1), known, np.float32)]
             expected = ours(*map(torch.from_numpy, x))
             given = theirs.run(list(Exported.OUTPUTS), dict(zip(Exported.INPUTS, x)))
             worst = max(worst, *(float(np.abs(g - e.numpy()).max()) for g, e in zip(given, expected)))
@@ -130,7 +130,7 @@ def compare(net, path, faces):
 def write_fixture(net):
     """What the network says of a picture of stripes; the Rust tests hold on to it."""
     channel, y, x = np.ogrid[:3, :SIZE, :SIZE]
-    image = ((7 * channel + 5 * y + 3 * x) % 64 / 63).astype(np.float32)
+    image = ((7 * channel + 5 * y + 3 * x) % 64 / 63 * 4 - 2).astype(np.float32)
     out = Exported(net)(torch.from_numpy(image)[None], torch.zeros(1, POINTS, 3), torch.zeros(1, 1))
     told = dict(zip(Exported.OUTPUTS, out))
     names = ("landmarks", "blendshapes", "rotation", "place", "gaze", "presence")

@@ -15,9 +15,9 @@ POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
 FEATURES, LOCAL = 320, 192
 LIGHT = 9 * 3
 _RIGHT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 468, 469, 470, 471, 472, 27, 23,
-          70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 50, 205, 206, 98, 64]  # fmt: skip
-_MIDDLE = [0, 13, 14, 17, 37, 267, 39, 269, 40, 270, 61, 291, 78, 308, 80, 310, 81, 311, 82, 312, 84, 314, 87, 317, 88, 318,
-           91, 321, 95, 324, 146, 375, 178, 402, 181, 405, 185, 409, 191, 415, 1, 2, 4, 6, 8, 9, 18, 152, 164, 200, 43, 273]  # fmt: skip
+          70, 63, 105, 66, 107, 52, 50, 205, 98]  # fmt: skip
+_MIDDLE = [0, 13, 14, 17, 37, 267, 40, 270, 61, 291, 78, 308, 80, 310, 82, 312, 84, 314, 87, 317, 88, 318, 91, 321,
+           181, 405, 1, 6, 9, 18, 152, 164, 200, 43, 273]  # fmt: skip
 # Lids, irises, brows, cheeks and nostrils of both sides, lips, nose and chin.
 LOOKED_AT = sorted({*_RIGHT, *_MIDDLE, *LANDMARK_MIRROR[_RIGHT].tolist()})
 
@@ -44,7 +44,7 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(n, 3, 192, 192) of 0 to 1 -> (n, FEATURES), and the maps of 48 x 48 and 24 x 24 on the way."""
+    """(n, 3, 192, 192) of -2 to 2 -> (n, FEATURES), and the maps of 48 x 48 and 24 x 24 on the way."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ class Trunk(nn.Module):
         self.join = nn.Sequential(nn.Linear(inputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES))
 
     def forward(self, image):
-        large = self.fine[:3]((image - 0.5) * 4)
+        large = self.fine[:3](image)
         small = self.fine[3:5](large)
         fine = self.fine[5:](small)
         coarse = self.coarse(fine)
@@ -80,19 +80,34 @@ class Local(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.register_buffer("points", torch.tensor(LOOKED_AT))
-        self.each = nn.Linear(channels, 24)
-        self.join = nn.Sequential(nn.Linear(24 * len(LOOKED_AT), LOCAL, bias=False), nn.BatchNorm1d(LOCAL))
+        self.each = nn.ModuleList(nn.Conv2d(c, 12, 1) for c in channels)
+        inputs = 12 * len(channels) * len(LOOKED_AT)
+        self.join = nn.Sequential(nn.Linear(inputs, LOCAL, bias=False), nn.BatchNorm1d(LOCAL))
 
     def forward(self, maps, landmarks):
         # Where to look is not learnt from what is seen there.
-        grid = (landmarks.detach()[:, self.points, :2] * 2 - 1).unsqueeze(1)
-        grid = grid.clamp(-1.2, 1.2)
-        seen = [
-            nn.functional.grid_sample(m.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[:, :, 0]
-            for m in maps
-        ]
-        each = torch.relu(self.each(torch.cat(seen, 1).transpose(1, 2)))
-        return torch.relu(self.join(each.flatten(1)))
+        at = landmarks.detach()[:, self.points, :2]
+        seen = torch.cat([sampled(each(m).float(), at) for each, m in zip(self.each, maps)], 2)
+        return torch.relu(self.join(torch.relu(seen).flatten(1)))
+
+
+def sampled(image, at):
+    """(n, c, h, h) at (n, k, 2) places of 0 to 1, bilinearly, the edge repeated: (n, k, c)."""
+    if not torch.onnx.is_in_onnx_export():
+        grid = (at * 2 - 1).unsqueeze(1)
+        values = nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return values[:, :, 0].transpose(1, 2)
+    # The same by gathering rows: five times as fast in ONNX Runtime as its GridSample. One face at a time.
+    side = image.shape[2]
+    rows = image[0].flatten(1).transpose(0, 1)
+    place = (at[0] * side - 0.5).clamp(0, side - 1)
+    low = place.floor().clamp(0, side - 2)
+    share = (place - low).unsqueeze(2)
+    first = (low[:, 1] * side + low[:, 0]).long()
+    right, down = share[:, 0], share[:, 1]
+    upper = rows[first] * (1 - right) + rows[first + 1] * right
+    lower = rows[first + side] * (1 - right) + rows[first + side + 1] * right
+    return (upper * (1 - down) + lower * down).unsqueeze(0)
 
 
 class FaceNet(nn.Module):
@@ -100,7 +115,7 @@ class FaceNet(nn.Module):
 
     def __init__(self, neutral=True):
         super().__init__()
-        self.trunk, self.local = Trunk(), Local(28 + 64)
+        self.trunk, self.local = Trunk(), Local((28, 64))
         self.landmarks = nn.Linear(FEATURES, POINTS * 3)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
         self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
@@ -128,6 +143,7 @@ class FaceNet(nn.Module):
             self.neutral_mean.copy_(neutrals.flatten())
 
     def forward(self, image, neutral=None, known=None):
+        """`image` is (n, 3, 192, 192) of -2 to 2."""
         f, maps = self.trunk(image)
         n = len(f)
         landmarks = self.landmarks(f).view(n, POINTS, 3)
@@ -165,7 +181,7 @@ def rotation_from_6d(v):
 
 class Exported(nn.Module):
     """The network as the product sees it: fixed names, everything in its final range. Inputs: `image` (1, 3, 192, 192)
-    of 0 to 1, `neutral` (1, 478, 3), `neutral_known` (1, 1)."""
+    of -2 to 2, `neutral` (1, 478, 3), `neutral_known` (1, 1)."""
 
     INPUTS = ("image", "neutral", "neutral_known")
     OUTPUTS = ("landmarks", "deviation", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence")

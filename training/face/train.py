@@ -32,7 +32,7 @@ def losses(loss, net, batch, progress):
     """The terms of the loss of one batch."""
     truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
     # Bytes with the channels last are what channels_last wants: no copy but the conversion.
-    image = truth.pop("image").permute(0, 3, 1, 2).float().div(255)
+    image = truth.pop("image").permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
     n = len(image)
     # A neutral as calibration finds it: for half of the faces not yet, and off by what the landmarks are off.
     known = (torch.rand(n, 1, device=device()) < 0.5).float()

@@ -70,12 +70,12 @@ class Crops(IterableDataset):
     noise, so that the network should say the same of both.
     """
 
-    def __init__(self, folders, backgrounds=(), seed=0, empty=0.1):
+    def __init__(self, folders, backgrounds=(), seed=0, empty=0.1, distortion=1.0):
         self.folders = folders
         if not self.shards():
             raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}; render some, see face/README.md")
         self.backgrounds = [load_picture(p) for p in backgrounds]
-        self.seed, self.empty = seed, empty
+        self.seed, self.empty, self.distortion = seed, empty, distortion
 
     def shards(self):
         return sorted(p for f in self.folders for p in Path(f).glob("*.ftfaces"))
@@ -118,7 +118,7 @@ class Crops(IterableDataset):
     def view(self, picture, label, neutral, flipped, roi, rng):
         matrix = crops.crop_from_picture(*roi)
         sample = crops.targets(label, matrix)
-        sample["image"] = distort(cut(picture, matrix, rng), rng)
+        sample["image"] = distort(cut(picture, matrix, rng), rng, self.distortion)
         sample["neutral"] = neutral
         sample["mirrored"] = np.float32(flipped)
         sample["presence"] = np.float32(1)
@@ -136,7 +136,7 @@ class Crops(IterableDataset):
             roi = elsewhere(roi, rng)
         matrix = crops.crop_from_picture(*roi)
         sample = {name: np.zeros(shape, np.float32) for name, shape in EMPTY.items()}
-        sample["image"] = distort(cut(picture, matrix, rng), rng)
+        sample["image"] = distort(cut(picture, matrix, rng), rng, self.distortion)
         sample["from_unit"] = matrix.astype(np.float32)
         return sample | {name: np.float32(0) for name in ("mirrored", "presence", "still")}
 
@@ -152,9 +152,9 @@ def join(pairs):
     return {name: torch.cat([p[name] for p in pairs]) for name in pairs[0]}
 
 
-def loader(folders, backgrounds, batch, workers, seed):
+def loader(folders, backgrounds, batch, workers, seed, distortion=1.0):
     return torch.utils.data.DataLoader(
-        Crops(folders, backgrounds, seed), batch_size=batch // 2, num_workers=workers, collate_fn=join,
+        Crops(folders, backgrounds, seed, distortion=distortion), batch_size=batch // 2, num_workers=workers, collate_fn=join,
         prefetch_factor=4 if workers else None, pin_memory=torch.cuda.is_available(),
     )  # fmt: skip
 

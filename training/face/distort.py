@@ -7,11 +7,11 @@ import numpy as np
 _NOISE = np.random.default_rng(0).standard_normal((512, 512, 3), np.float32)
 _SMEARED = cv2.GaussianBlur(_NOISE, (0, 0), 0.8) * 2
 
-def distort(image, rng):
-    """The same picture as another camera would give it."""
+def distort(image, rng, share=1.0):
+    """The same picture as another camera would give it; each fault at `share` of its usual chance."""
     steps = [(0.18, cover), (0.3, shrink), (0.2, blur), (0.8, tone), (0.35, grain), (0.2, compress)]
     for chance, step in steps:
-        if rng.random() < chance:
+        if rng.random() < share * chance:
             image = step(image, rng)
     return image
 

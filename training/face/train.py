@@ -24,6 +24,7 @@ def arguments():
     p.add_argument("--held-out", type=Path, help="folder of .ftfaces with people, skins, hair and light never learnt from")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="pictures without faces")
     p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
+    p.add_argument("--distortion", type=float, default=1.0, help="how often pictures are spoilt beyond the renderer's faults; less for a short training")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
     return p.parse_args()
 
@@ -50,7 +51,7 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     net, loss = FaceNet(neutral=not a.without_neutral), Loss().to(device())
-    batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed))
+    batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed, a.distortion))
     first = next(iter(loader(a.data, [], 256, 0, a.seed)))
     there = first["presence"] > 0.5
     net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))

@@ -1,9 +1,8 @@
-//! Faces in a picture without knowing where to look: MediaPipe's `BlazeFace` networks, and facetrackd's own.
+//! Faces in a picture without knowing where to look: MediaPipe's `BlazeFace` networks.
 //!
 //! Input: R, G, B planes of a square, -1 to 1, black outside of the image. Outputs: for each anchor a box and six
 //! points relative to the anchor's centre, in input pixels, and the logit of a face. Source of all constants: the
-//! graphs `face_detection_short_range` and `face_detection_full_range` in mediapipe 0.10.21. Our own speaks the same
-//! language; see `models/detector.md`.
+//! graphs `face_detection_short_range` and `face_detection_full_range` in mediapipe 0.10.21.
 
 use super::preprocess::{Border, Sampler, Target};
 use super::session::{Session, TensorSpec};
@@ -13,17 +12,13 @@ use crate::geom::{Rect, Roi};
 use glam::Vec2;
 use std::path::Path;
 
-const OWN: &[u8] = include_bytes!("../../models/detector.onnx");
-
-/// Which of the networks.
+/// Which of the two networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// Input of 128 pixels; faces that fill about a tenth of the square or more.
     Short,
     /// Input of 192 pixels; smaller faces too.
     Full,
-    /// facetrackd's own, input of 256 pixels; faces from 9 pixels of these up.
-    Own,
 }
 
 impl Range {
@@ -32,7 +27,6 @@ impl Range {
         match self {
             Self::Short => "face_detection_short_range",
             Self::Full => "face_detection_full_range",
-            Self::Own => "detector",
         }
     }
 
@@ -40,7 +34,6 @@ impl Range {
         match self {
             Self::Short => 128,
             Self::Full => 192,
-            Self::Own => 256,
         }
     }
 
@@ -54,10 +47,6 @@ impl Range {
                 spec("image", &[1, 3, 192, 192]),
                 [spec("boxes", &[1, 2304, 16]), spec("scores", &[1, 2304])],
             ),
-            Self::Own => (
-                spec("image", &[1, 3, 256, 256]),
-                [spec("boxes", &[1, 1024, 16]), spec("scores", &[1, 1024])],
-            ),
         }
     }
 
@@ -66,7 +55,6 @@ impl Range {
         match self {
             Self::Short => &[(8, 2), (16, 6)],
             Self::Full => &[(4, 1)],
-            Self::Own => &[(8, 1)],
         }
     }
 }
@@ -126,7 +114,7 @@ const SAME_FACE_IOU: f32 = 0.3;
 /// More anchors than this never speak for faces at once; the rest of a picture that excites them all is left out.
 const CANDIDATES_MAX: usize = 256;
 
-/// One of the networks with its buffers.
+/// One of the two networks with its buffers.
 pub struct Detector {
     session: Session,
     sampler: Sampler,
@@ -143,29 +131,16 @@ impl Detector {
     /// As [`Session::from_file`].
     pub fn from_file(runtime: &Runtime, path: &Path, range: Range) -> Result<Self, InferError> {
         let (input, outputs) = range.specs();
-        Ok(Self::new(Session::from_file(runtime, path, 1, &[input], &outputs)?, range))
-    }
-
-    /// Loads the network that is part of the program.
-    ///
-    /// # Errors
-    /// As [`Session::from_bytes`].
-    pub fn own(runtime: &Runtime) -> Result<Self, InferError> {
-        let (input, outputs) = Range::Own.specs();
-        let session = Session::from_bytes(runtime, Range::Own.model(), OWN, 1, &[input], &outputs)?;
-        Ok(Self::new(session, Range::Own))
-    }
-
-    fn new(session: Session, range: Range) -> Self {
+        let session = Session::from_file(runtime, path, 1, &[input], &outputs)?;
         let target = Target { size: range.size(), range: (-1.0, 1.0), border: Border::Black };
-        Self {
+        Ok(Self {
             session,
             sampler: Sampler::new(target),
             anchors: anchors(range),
             size: range.size() as f32,
             candidates: Vec::with_capacity(CANDIDATES_MAX),
             found: Vec::with_capacity(CANDIDATES_MAX),
-        }
+        })
     }
 
     /// Faces in the square `region` whose score is `score_min` or more, the surest first.
@@ -243,7 +218,7 @@ mod tests {
 
     #[test]
     fn anchors_are_as_many_as_the_outputs_and_fill_the_square_evenly() {
-        for (range, count) in [(Range::Short, 896), (Range::Full, 2304), (Range::Own, 1024)] {
+        for (range, count) in [(Range::Short, 896), (Range::Full, 2304)] {
             let anchors = anchors(range);
             assert_eq!(anchors.len(), count);
             assert_eq!(range.specs().1[0].shape[1] as usize, count);

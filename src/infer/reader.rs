@@ -17,7 +17,7 @@ pub enum Models {
     /// MediaPipe's landmarks, and the expression network that reads them.
     #[default]
     Packaged,
-    /// facetrackd's own, which reads everything from pixels.
+    /// facetrackd's own, which reads everything from pixels. Faces are still found by the packaged detectors.
     Own,
 }
 

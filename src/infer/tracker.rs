@@ -157,10 +157,7 @@ impl Tracker {
         model: impl Fn(&str) -> PathBuf,
         config: &TrackerConfig,
     ) -> Result<Self, InferError> {
-        let detector = |range: Range| match config.models {
-            Models::Packaged => Detector::from_file(runtime, &model(range.model()), range),
-            Models::Own => Detector::own(runtime),
-        };
+        let detector = |range: Range| Detector::from_file(runtime, &model(range.model()), range);
         let faces = config.faces.clamp(1, 8);
         Ok(Self {
             config: TrackerConfig { faces, ..config.clone() },
@@ -328,7 +325,7 @@ impl Tracker {
     /// in the door.
     fn detect(&mut self, frame: &Frame, step: &Step) -> Result<(), InferError> {
         let detector = match step.range {
-            Range::Short | Range::Own => &mut self.short,
+            Range::Short => &mut self.short,
             Range::Full => &mut self.full,
         };
         let score_min = if step.weak { SCORE_WEAK } else { self.config.detection_min };

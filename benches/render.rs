@@ -87,7 +87,7 @@ fn main() {
     for stage in [&mut sampling, &mut shaping, &mut drawing, &mut developing, &mut compressing] {
         stage.print();
     }
-    let (cpu, wall) = ((process_cpu() - cpu) / counted, start.elapsed() / counted);
+    let (cpu, wall) = (process_cpu().saturating_sub(cpu) / counted, start.elapsed() / counted);
     println!(
         "all: {:.1} ms of CPU time a face, {:.1} faces/s from one worker",
         cpu.as_secs_f64() * 1e3,

@@ -205,8 +205,7 @@ mod tests {
 
     #[test]
     fn it_says_what_the_trained_network_says() {
-        let fixture: Fixture =
-            serde_json::from_str(include_str!("../../tests/fixtures/face.json")).unwrap();
+        let fixture: Fixture = serde_json::from_str(include_str!("../../tests/fixtures/face.json")).unwrap();
         let mut net = FaceNet::new(&runtime()).unwrap();
         let image = net.session.input_mut(IMAGE);
         for (i, value) in image.iter_mut().enumerate() {

@@ -11,7 +11,9 @@ use glam::Vec3;
 use std::path::PathBuf;
 
 /// Whose networks measure.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Models {
     /// MediaPipe's landmarks, and the expression network that reads them.
@@ -92,7 +94,7 @@ impl Reader {
     }
 
     /// Where to look for the face that a detector saw in `roi`.
-    pub fn from_detected(&self, roi: Roi) -> Roi {
+    pub fn first_roi(&self, roi: Roi) -> Roi {
         Roi { side: roi.side * self.margin() / landmarker::MARGIN, ..roi }
     }
 }

@@ -56,7 +56,13 @@ fn interval_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Erro
 
 impl Default for TrackerConfig {
     fn default() -> Self {
-        Self { models: Models::default(), faces: 1, presence_min: 0.5, detection_min: 0.5, look_interval_s: 1.0 }
+        Self {
+            models: Models::default(),
+            faces: 1,
+            presence_min: 0.5,
+            detection_min: 0.5,
+            look_interval_s: 1.0,
+        }
     }
 }
 
@@ -202,7 +208,11 @@ impl Tracker {
     ///
     /// # Errors
     /// As [`Self::track`].
-    pub fn track_knowing(&mut self, frame: &Frame, neutral: Neutrals<'_>) -> Result<&[Observation], InferError> {
+    pub fn track_knowing(
+        &mut self,
+        frame: &Frame,
+        neutral: Neutrals<'_>,
+    ) -> Result<&[Observation], InferError> {
         if !frame.is_whole() {
             return Err(InferError::BrokenFrame { width: frame.width, height: frame.height });
         }
@@ -277,7 +287,7 @@ impl Tracker {
         let Some(detected) = self.found.iter().map(Detection::roi).find(|d| same_face(d, roi)) else {
             return Ok(None);
         };
-        let detected = self.reader.from_detected(detected);
+        let detected = self.reader.first_roi(detected);
         let fresh = self.reader.read(frame, &detected, None, &mut self.second)?;
         let presence = if fresh > presence {
             std::mem::swap(&mut self.trial, &mut self.second);
@@ -285,7 +295,8 @@ impl Tracker {
         } else {
             presence
         };
-        let next = if presence >= self.config.presence_min { self.reader.next_roi(&self.trial) } else { detected };
+        let next =
+            if presence >= self.config.presence_min { self.reader.next_roi(&self.trial) } else { detected };
         Ok((presence >= PRESENCE_BACKED).then_some((presence, next)))
     }
 
@@ -343,7 +354,7 @@ impl Tracker {
             if self.tracks.len() == self.config.faces {
                 break;
             }
-            let roi = self.reader.from_detected(self.found[i].roi());
+            let roi = self.reader.first_roi(self.found[i].roi());
             if let Some((presence, roi)) = self.try_face(frame, &roi, weak)? {
                 self.start(frame, presence, roi);
             }

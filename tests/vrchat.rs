@@ -16,6 +16,7 @@ use std::time::Duration;
 const PACKAGES: [&str; 2] = ["zeroconf==0.154.0", "python-osc==1.9.3"];
 /// How long anything may take on a busy machine before it counts as not happening.
 const PATIENCE: Duration = Duration::from_mins(1);
+const FRAME: Duration = Duration::from_millis(20);
 
 /// The Python with the packages.
 fn python() -> Result<PathBuf, String> {
@@ -60,20 +61,27 @@ impl Vrchat {
         writeln!(self.stdin, "{line}").unwrap();
     }
 
-    /// Sends samples until something was said that `is` what is waited for.
+    /// Sends samples, at a camera's pace at most, until something was said that `is` what is waited for; at once
+    /// where it was said while something else was waited for.
     fn wait(&mut self, sink: &mut Sink, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let start = MonoTime::now();
-        let mut n = 0u16;
-        loop {
-            assert!(MonoTime::now().since(start) < PATIENCE, "{what} did not happen: {:?}", self.heard);
-            n += 1;
-            sink.send(&subject(f32::from(n % 50) / 50.0), MonoTime::now()).unwrap();
-            let Ok(value) = self.said.recv_timeout(Duration::from_millis(20)) else { continue };
-            if is(&value) {
-                return value;
-            }
-            self.heard.push(value);
+        if let Some(value) = self.heard.iter().find(|v| is(v)) {
+            return value.clone();
         }
+        let start = MonoTime::now();
+        for n in 0.. {
+            let now = MonoTime::now();
+            assert!(now.since(start) < PATIENCE, "{what} did not happen: {:?}", self.heard);
+            sink.send(&subject(f32::from(n % 50u16) / 50.0), now).unwrap();
+            // A sample's echo must not call for the next: the receiver would have no time for its search.
+            while let Some(left) = FRAME.checked_sub(MonoTime::now().since(now)) {
+                let Ok(value) = self.said.recv_timeout(left) else { break };
+                if is(&value) {
+                    return value;
+                }
+                self.heard.push(value);
+            }
+        }
+        unreachable!("a minute has fewer frames than that")
     }
 }
 

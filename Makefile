@@ -11,8 +11,9 @@ TEST_PACKAGES := $(PACKAGES) ffmpeg liblo-tools
 demo: packages
 	cargo run --release -- demo
 
+# `make test FEATURES=render` tests the renderer, too.
 test: test-packages
-	cargo test
+	cargo test $(if $(FEATURES),--features $(FEATURES))
 
 # The training code, in an environment of its own; PyTorch alone is gigabytes, so this is not part of `make test`. With
 # FACES=DIR of at least 200 renders a short training is run too.

@@ -192,13 +192,13 @@ struct Part {
 }
 
 /// How far simplifying may move skin, teeth and sockets, and eyeballs, centimetres. A pixel of a 256 px picture covers a millimetre.
-const TOLERANCE_CM: f32 = 0.02;
-const EYE_TOLERANCE_CM: f32 = 0.01;
+const TOLERANCE_CM: f32 = 0.05;
+const EYE_TOLERANCE_CM: f32 = 0.015;
 /// Around lids and lips, to this distance, a share of it: that is where people look, and the labels.
 const FINE_CM: f32 = 0.5;
 const FINE_SHARE: f32 = 0.35;
 /// What a mask's or the occlusion's step from nothing to all is worth.
-const VALUE_CM: f32 = 0.15;
+const VALUE_CM: f32 = 0.12;
 
 impl Part {
     fn new(

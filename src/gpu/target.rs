@@ -338,12 +338,18 @@ impl Target {
             ..wgpu::RenderPassDescriptor::default()
         });
         pass.set_bind_group(0, &self.face_group, &[slot as u32 * UNIFORM_STRIDE]);
-        pass.set_pipeline(&gpu.pipelines[&Pass::Background]);
-        pass.draw(0..3, 0..1);
+        // The nearest first: what they hide is not shaded. Lenses show what is behind them and come last.
+        self.draw_things(gpu, slot, face, &mut pass, Pass::Solid, 0..face.solid_corners);
+        if let Some(style) = face.hair {
+            pass.set_pipeline(&gpu.pipelines[&Pass::Hair]);
+            pass.set_vertex_buffer(0, self.moving_at(slot, gpu.head.vertex_count + gpu.torso.vertex_count));
+            pass.set_vertex_buffer(1, gpu.hair[style].statics.slice(..));
+            draw_fixed(&mut pass, &gpu.hair[style]);
+        }
         pass.set_vertex_buffer(0, self.moving_at(slot, 0));
         pass.set_vertex_buffer(1, gpu.head.statics.slice(..));
         pass.set_index_buffer(gpu.head.indices.slice(..), wgpu::IndexFormat::Uint32);
-        for material in [Material::Face, Material::Eye, Material::Head, Material::Mouth, Material::Lash] {
+        for material in [Material::Lash, Material::Face, Material::Eye, Material::Head, Material::Mouth] {
             if material != Material::Mouth || face.mouth {
                 pass.set_pipeline(&gpu.pipelines[&Pass::Head(material)]);
                 pass.draw_indexed(mesh.range(material), 0, 0..1);
@@ -351,31 +357,35 @@ impl Target {
         }
         pass.set_pipeline(&gpu.pipelines[&Pass::Solid]);
         pass.set_vertex_buffer(0, self.moving_at(slot, gpu.head.vertex_count));
-        pass.set_vertex_buffer(
-            1,
-            self.torso_statics.slice((slot * gpu.torso.vertex_count) as u64 * VERTEX_STRIDE..),
-        );
+        let torso = (slot * gpu.torso.vertex_count) as u64 * VERTEX_STRIDE;
+        pass.set_vertex_buffer(1, self.torso_statics.slice(torso..));
         draw_fixed(&mut pass, &gpu.torso);
-        if let Some(style) = face.hair {
-            pass.set_pipeline(&gpu.pipelines[&Pass::Hair]);
-            pass.set_vertex_buffer(0, self.moving_at(slot, gpu.head.vertex_count + gpu.torso.vertex_count));
-            pass.set_vertex_buffer(1, gpu.hair[style].statics.slice(..));
-            draw_fixed(&mut pass, &gpu.hair[style]);
-        }
-        if face.thing_indices.is_empty() {
+        pass.set_pipeline(&gpu.pipelines[&Pass::Background]);
+        pass.draw(0..3, 0..1);
+        let lenses = face.solid_corners..face.thing_indices.len();
+        self.draw_things(gpu, slot, face, &mut pass, Pass::Lens, lenses);
+    }
+
+    /// Draws a part of what the face wears or what is before it.
+    fn draw_things(
+        &self,
+        gpu: &Gpu,
+        slot: usize,
+        face: &DrawList,
+        pass: &mut wgpu::RenderPass,
+        kind: Pass,
+        corners: std::ops::Range<usize>,
+    ) {
+        if face.thing_indices.is_empty() || corners.is_empty() {
             return;
         }
         let first = (slot * THING_VERTICES) as u64 * VERTEX_STRIDE;
         pass.set_vertex_buffer(0, self.things.slice(first..));
         pass.set_vertex_buffer(1, self.thing_statics.slice(first..));
-        pass.set_index_buffer(
-            self.thing_indices.slice((slot * THING_CORNERS * 4) as u64..),
-            wgpu::IndexFormat::Uint32,
-        );
-        pass.set_pipeline(&gpu.pipelines[&Pass::Solid]);
-        pass.draw_indexed(0..face.solid_corners as u32, 0, 0..1);
-        pass.set_pipeline(&gpu.pipelines[&Pass::Lens]);
-        pass.draw_indexed(face.solid_corners as u32..face.thing_indices.len() as u32, 0, 0..1);
+        let indices = self.thing_indices.slice((slot * THING_CORNERS * 4) as u64..);
+        pass.set_index_buffer(indices, wgpu::IndexFormat::Uint32);
+        pass.set_pipeline(&gpu.pipelines[&kind]);
+        pass.draw_indexed(corners.start as u32..corners.end as u32, 0, 0..1);
     }
 
     fn copy_picture(&self, encoder: &mut wgpu::CommandEncoder, slot: usize) {

@@ -51,6 +51,7 @@ class Loss(torch.nn.Module):
         o = {k: v[there] for k, v in out.items()}
         t = {k: v[there] for k, v in truth.items()}
         terms["landmarks"] = self.landmarks(o, t)
+        terms["coarse"] = 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
         terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
         terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
@@ -69,13 +70,17 @@ class Loss(torch.nn.Module):
 
     def landmarks(self, o, t):
         """Gaussian likelihood, each point with its own deviation; weighed by that deviation's root (Seitzer et al. 2022),
-        else hard points are given up early. Depth, which a picture hardly shows, counts a third."""
-        depth = o["landmarks"].new_tensor([1.0, 1.0, 0.33])
-        miss = ((o["landmarks"] - t["landmarks"]) * depth).square().sum(2)
+        else hard points are given up early."""
+        miss = self.misses(o["landmarks"], t["landmarks"])
         log_sigma = o["log_sigma"].clamp(-7.5, 1)
         likelihood = 0.5 * miss * (-2 * log_sigma).exp() + log_sigma + 5
         weight = self.points * log_sigma.detach().exp().sqrt() * 6
         return (weight * likelihood).mean() + 30 * (self.points * (miss + 1e-7).sqrt()).mean()
+
+    @staticmethod
+    def misses(landmarks, truth):
+        """Squared distances. Depth, which a picture hardly shows, counts a third."""
+        return ((landmarks - truth) * landmarks.new_tensor([1.0, 1.0, 0.33])).square().sum(2)
 
     def gaps(self, x):
         points = x["landmarks"][:, self.pairs, :2]

@@ -8,11 +8,12 @@ runtime off its blocked layout.
 import torch
 from torch import nn
 
+from expression.align import PLACE, STABLE, WEIGHT
 from expression.coefficients import LANDMARK_MIRROR
 from face.data import SIZE
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
-FEATURES, LOCAL = 320, 192
+FEATURES, LOCAL, SHAPE = 320, 192, 96
 LIGHT = 9 * 3
 _RIGHT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 468, 469, 470, 471, 472, 27, 23,
           70, 63, 105, 66, 107, 52, 50, 205, 98]  # fmt: skip
@@ -52,7 +53,7 @@ class Trunk(nn.Module):
             convolution(3, 12, 3, 2), convolution(12, 28, 3, 2),
             Bottleneck(28, 28, 16),
             Bottleneck(28, 64, 32, 2), Bottleneck(64, 64, 32),
-            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48), Bottleneck(128, 128, 48),
+            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48), Bottleneck(128, 128, 40),
         )  # fmt: skip
         self.coarse = nn.Sequential(Bottleneck(128, 192, 64, 2), Bottleneck(192, 192, 64))
         # Where things are is read off the maps themselves; averaging them first would lose it. The finer map is for lids
@@ -80,15 +81,48 @@ class Local(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.register_buffer("points", torch.tensor(LOOKED_AT))
-        self.each = nn.ModuleList(nn.Conv2d(c, 12, 1) for c in channels)
+        self.each = nn.ModuleList(nn.Linear(c, 12) for c in channels)
         inputs = 12 * len(channels) * len(LOOKED_AT)
         self.join = nn.Sequential(nn.Linear(inputs, LOCAL, bias=False), nn.BatchNorm1d(LOCAL))
 
     def forward(self, maps, landmarks):
         # Where to look is not learnt from what is seen there.
         at = landmarks.detach()[:, self.points, :2]
-        seen = torch.cat([sampled(each(m).float(), at) for each, m in zip(self.each, maps)], 2)
+        seen = torch.cat([each(sampled(m.float(), at)) for each, m in zip(self.each, maps)], 2)
         return torch.relu(self.join(torch.relu(seen).flatten(1)))
+
+
+class HeadFrame(nn.Module):
+    """Landmarks of a crop in the head's own frame, (n, 478, 3): `solve::align` in one closed step, without its rounds
+    against outliers. Turn, size and place are gone; what is left is who it is and what the face does."""
+
+    def __init__(self):
+        super().__init__()
+        weight = torch.tensor(WEIGHT / WEIGHT.sum()).float()
+        place = torch.tensor(PLACE).float()
+        middle = weight @ place
+        away = place - middle
+        fit = torch.linalg.solve((away.T * weight) @ away, away.T * weight)
+        for name, value in (("stable", torch.tensor(STABLE)), ("weight", weight), ("middle", middle), ("fit", fit)):
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, landmarks):
+        upright = landmarks * landmarks.new_tensor([1.0, -1.0, -1.0])
+        stable = upright[:, self.stable]
+        start = (self.weight[:, None] * stable).sum(1, keepdim=True)
+        # Rows: where the head's axes point.
+        axes = self.fit @ (stable - start)
+        x = axes[:, 0] / axes[:, 0].norm(dim=1, keepdim=True).clamp_min(1e-6)
+        y = axes[:, 1] - (axes[:, 1] * x).sum(1, keepdim=True) * x
+        y = y / y.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        turn = torch.stack([x, y, cross(x, y)], 2)
+        size = axes.square().sum((1, 2), keepdim=True).div(3).sqrt().clamp_min(1e-6)
+        return (upright - start) @ turn / size + self.middle
+
+
+def cross(a, b):
+    """As torch.cross, in operators that ONNX has."""
+    return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
 
 
 def sampled(image, at):
@@ -115,23 +149,29 @@ class FaceNet(nn.Module):
 
     def __init__(self, neutral=True):
         super().__init__()
-        self.trunk, self.local = Trunk(), Local((28, 64))
+        self.trunk, self.local, self.head_frame = Trunk(), Local((28, 64)), HeadFrame()
         self.landmarks = nn.Linear(FEATURES, POINTS * 3)
+        # What is seen at the landmarks puts them right: a step of supervised descent (Xiong and De la Torre 2013).
+        self.refine = nn.Linear(LOCAL, POINTS * 3)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
         self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
         self.eyes = nn.Sequential(nn.Linear(FEATURES + LOCAL, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
         self.presence = nn.Linear(FEATURES, 1)
-        # The person at rest, to tell a raised brow from a high one.
-        self.neutral = nn.Linear(POINTS * 3, 64) if neutral else None
+        # A mouth drawn aside looks the same where it is; its place in the head tells. The person at rest tells a raised
+        # brow from a high one.
+        self.shape = nn.Linear(POINTS * 3, SHAPE)
+        self.neutral = nn.Linear(POINTS * 3, SHAPE) if neutral else None
         self.expression = nn.Sequential(
-            nn.Linear(FEATURES + LOCAL + (64 if neutral else 0), 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
+            nn.Linear(FEATURES + LOCAL + (2 if neutral else 1) * SHAPE, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
         )
-        self.register_buffer("neutral_mean", torch.zeros(POINTS * 3))
+        self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
         with torch.no_grad():
             for head in (self.landmarks, self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
                 head.weight.mul_(0.1)
+            nn.init.zeros_(self.refine.weight)
+            nn.init.zeros_(self.refine.bias)
             self.log_sigma.bias.fill_(-3.5)
             self.pose[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, -1, 0, 0.5, 0.5, -1.5]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))
@@ -140,16 +180,24 @@ class FaceNet(nn.Module):
         """Sets the mean face (478, 3) that training starts from, and the mean neutral."""
         with torch.no_grad():
             self.landmarks.bias.copy_(landmarks.flatten())
-            self.neutral_mean.copy_(neutrals.flatten())
+            self.neutral_mean.copy_(neutrals)
 
     def forward(self, image, neutral=None, known=None):
         """`image` is (n, 3, 192, 192) of -2 to 2."""
         f, maps = self.trunk(image)
+        # Half precision would put landmarks on a grid of half a pixel.
+        with torch.autocast(image.device.type, enabled=False):
+            return self.heads(f.float(), maps, neutral, known)
+
+    def heads(self, f, maps, neutral, known):
         n = len(f)
-        landmarks = self.landmarks(f).view(n, POINTS, 3)
-        near = torch.cat([f, self.local(maps, landmarks.float())], 1)
+        coarse = self.landmarks(f).view(n, POINTS, 3)
+        local = self.local(maps, coarse)
+        landmarks = coarse + self.refine(local).view(n, POINTS, 3)
+        near = torch.cat([f, local], 1)
         pose, eyes = self.pose(f), self.eyes(near)
         return {
+            "coarse": coarse,
             "landmarks": landmarks,
             "log_sigma": self.log_sigma(f),
             "rotation": pose[:, :6],
@@ -159,16 +207,18 @@ class FaceNet(nn.Module):
             "light": self.scene(f).view(n, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": self.expression(self.with_neutral(near, neutral, known)),
+            "blendshapes": self.expression(torch.cat([near, *self.shapes(landmarks.detach(), neutral, known)], 1)),
         }
 
-    def with_neutral(self, features, neutral, known):
-        if self.neutral is None:
-            return features
-        if neutral is None:
-            return torch.cat([features, features.new_zeros(len(features), 64)], 1)
-        away = (neutral.flatten(1) - self.neutral_mean) * known
-        return torch.cat([features, torch.relu(self.neutral(away * 10)) * known], 1)
+    def shapes(self, landmarks, neutral, known):
+        """The face's shape against the mean person's and, where it is known, against the person's own at rest."""
+        shape = self.head_frame(landmarks)
+        parts = [torch.relu(self.shape(10 * (shape - self.neutral_mean).flatten(1)))]
+        if self.neutral is not None and neutral is None:
+            parts.append(torch.zeros_like(parts[0]))
+        elif self.neutral is not None:
+            parts.append(torch.relu(self.neutral(10 * (shape - neutral).flatten(1) * known)) * known)
+        return parts
 
 
 def rotation_from_6d(v):
@@ -176,7 +226,7 @@ def rotation_from_6d(v):
     a = nn.functional.normalize(v[:, :3], dim=1)
     b = v[:, 3:] - (a * v[:, 3:]).sum(1, keepdim=True) * a
     b = nn.functional.normalize(b, dim=1)
-    return torch.stack([a, b, torch.cross(a, b, dim=1)], 2)
+    return torch.stack([a, b, cross(a, b)], 2)
 
 
 class Exported(nn.Module):

@@ -136,12 +136,12 @@ class Losses(unittest.TestCase):
         self.truth = {k: torch.from_numpy(v)[None] for k, v in target.items()}
         self.truth |= {"presence": torch.ones(1), "mirrored": torch.zeros(1)}
         rotation = torch.cat([self.truth["rotation"][:, :, 0], self.truth["rotation"][:, :, 1]], 1)
-        self.right = {**self.truth, "rotation": rotation, "log_sigma": torch.full((1, 478), -7.0), "presence": torch.full((1, 1), 9.0)}
+        self.right = {**self.truth, "coarse": self.truth["landmarks"], "rotation": rotation, "log_sigma": torch.full((1, 478), -7.0), "presence": torch.full((1, 1), 9.0)}
 
     def test_every_term_is_least_where_the_network_is_right(self):
         loss = Loss()
         best = loss(self.right, self.truth)
-        for name in ("landmarks", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence"):
+        for name in ("landmarks", "coarse", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence"):
             wrong = loss({**self.right, name: self.right[name] - 0.3}, self.truth)
             self.assertGreater(float(wrong[name]), float(best[name]), name)
 

@@ -25,6 +25,7 @@ pub struct Photo {
 /// Working memory and tables of one thread.
 pub struct Developer {
     decode: [f32; 256],
+    srgb: Vec<f32>,
     gauss: Vec<f32>,
     planes: Vec<f32>,
     scratch: Vec<f32>,
@@ -42,6 +43,7 @@ impl Developer {
         Ok(Self {
             // Twin of `to_sensor` in shaders/common.wgsl: 255 is twice the white level.
             decode: std::array::from_fn(|v| 2.0 * (v as f32 / 255.0).powi(2)),
+            srgb: (0..4096).map(|i| linear_to_srgb(i as f32 / 4095.0)).collect(),
             gauss: (0..65_536).map(|_| rng.normal()).collect(),
             planes: Vec::new(),
             scratch: Vec::new(),
@@ -112,7 +114,7 @@ impl Developer {
     fn sensor(&mut self, width: usize, height: usize, faults: &Faults) -> Vec<u8> {
         let count = width * height;
         let mut rng = Rng::new(faults.seed, 1);
-        let curve = tone_curve(faults.contrast);
+        let curve = tone_curve(&self.srgb, faults.contrast);
         let (r2_max, middle) =
             ((width * width + height * height) as f32 * 0.25, Vec2::new(width as f32, height as f32) * 0.5);
         let mut rgb = vec![0u8; 3 * count];
@@ -192,13 +194,20 @@ fn shrunken(width: usize, height: usize, factor: f32) -> (usize, usize) {
 }
 
 /// The camera's curve: linear to sRGB bytes, with an S over it.
-fn tone_curve(contrast: f32) -> Vec<u8> {
+fn tone_curve(srgb: &[f32], contrast: f32) -> Vec<u8> {
     let s = |v: f32| v * v * (3.0 - 2.0 * v);
-    let byte = |i: usize| {
-        let v = linear_to_srgb(i as f32 / 4095.0);
-        ((v + (s(v) - v) * contrast) * 255.0).round().clamp(0.0, 255.0) as u8
-    };
-    (0..4096).map(byte).collect()
+    srgb.iter().map(|v| ((v + (s(*v) - v) * contrast) * 255.0 + 0.5) as u8).collect()
+}
+
+/// Adds `weight` times a line that is moved by `by` pixels, its ends repeated. In whole runs, which vectorise.
+fn add_moved(out: &mut [f32], line: &[f32], by: isize, weight: f32) {
+    let width = line.len();
+    let (skip, from) = (by.max(0).unsigned_abs().min(width), (-by).max(0).unsigned_abs().min(width));
+    let (before, rest) = out.split_at_mut(skip);
+    let (inside, after) = rest.split_at_mut(width - skip - from);
+    before.iter_mut().for_each(|o| *o += weight * line[0]);
+    inside.iter_mut().zip(&line[from..]).for_each(|(o, v)| *o += weight * v);
+    after.iter_mut().for_each(|o| *o += weight * line[width - 1]);
 }
 
 /// Separable Gaussian of standard deviation `sigma`, edges clamped.
@@ -209,20 +218,14 @@ fn gaussian(plane: &mut [f32], scratch: &mut Vec<f32>, width: usize, height: usi
     let kernel: Vec<f32> = raw.iter().map(|k| k / total).collect();
     scratch.clear();
     scratch.resize(plane.len(), 0.0);
-    for y in 0..height {
-        let line = &plane[y * width..(y + 1) * width];
-        let out = &mut scratch[y * width..(y + 1) * width];
-        for (o, v) in out.iter_mut().zip(line) {
-            *o = kernel[0] * v;
-        }
+    for (out, line) in scratch.chunks_exact_mut(width).zip(plane.chunks_exact(width)) {
+        add_moved(out, line, 0, kernel[0]);
         for (d, k) in kernel.iter().enumerate().skip(1) {
-            for x in 0..width {
-                out[x] += k * (line[x.saturating_sub(d)] + line[(x + d).min(width - 1)]);
-            }
+            add_moved(out, line, d as isize, *k);
+            add_moved(out, line, -(d as isize), *k);
         }
     }
-    for y in 0..height {
-        let out = &mut plane[y * width..(y + 1) * width];
+    for (y, out) in plane.chunks_exact_mut(width).enumerate() {
         out.fill(0.0);
         for (d, k) in kernel.iter().enumerate() {
             let (a, b) = (y.saturating_sub(d), (y + d).min(height - 1));
@@ -243,13 +246,10 @@ fn streak(plane: &mut [f32], scratch: &mut Vec<f32>, width: usize, height: usize
     let steps = (path.length().ceil() as usize).clamp(2, 16);
     for k in 0..steps {
         let d = path * (k as f32 / (steps - 1) as f32 - 0.5);
-        let (dx, dy) = (d.x.round() as i64, d.y.round() as i64);
-        for y in 0..height {
-            let from = (y as i64 + dy).clamp(0, height as i64 - 1) as usize * width;
-            for x in 0..width {
-                let at = (x as i64 + dx).clamp(0, width as i64 - 1) as usize;
-                plane[y * width + x] += scratch[from + at] / steps as f32;
-            }
+        let (dx, dy) = (d.x.round() as isize, d.y.round() as isize);
+        for (y, out) in plane.chunks_exact_mut(width).enumerate() {
+            let from = y.saturating_add_signed(dy).min(height - 1) * width;
+            add_moved(out, &scratch[from..from + width], -dx, 1.0 / steps as f32);
         }
     }
 }
@@ -285,7 +285,8 @@ fn enlarge(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
                 let v = |x: usize, y: usize| f32::from(rgb[(y * from.0 + x) * 3 + c]);
                 let top = v(*x0, y0) + (v(*x1, y0) - v(*x0, y0)) * tx;
                 let bottom = v(*x0, y1) + (v(*x1, y1) - v(*x0, y1)) * tx;
-                out.push((top + (bottom - top) * ty).round() as u8);
+                // `round` is a call for each byte on processors that the build does not presume.
+                out.push((top + (bottom - top) * ty + 0.5) as u8);
             }
         }
     }
@@ -300,7 +301,7 @@ fn sharpened(rgb: &[u8], width: usize, height: usize, amount: f32) -> Vec<u8> {
             let around =
                 [i - 3, i + 3, i - 3 * width, i + 3 * width].iter().map(|k| f32::from(rgb[*k])).sum::<f32>();
             let v = f32::from(rgb[i]);
-            out[i] = (v + amount * (v - 0.25 * around)).round().clamp(0.0, 255.0) as u8;
+            out[i] = (v + amount * (v - 0.25 * around) + 0.5) as u8;
         }
     }
     out
@@ -332,6 +333,33 @@ mod tests {
         let plain = d.develop(&grey(120), 256, (64, 64), &Faults::default()).unwrap();
         assert_eq!(photo.rgb.len(), plain.rgb.len());
         assert!(photo.rgb.iter().zip(&plain.rgb).all(|(a, b)| a.abs_diff(*b) <= 1));
+    }
+
+    #[test]
+    fn a_moved_line_repeats_its_ends() {
+        for (by, expected) in
+            [(0, [1.0, 2.0, 3.0]), (1, [1.0, 1.0, 2.0]), (-1, [2.0, 3.0, 3.0]), (5, [1.0; 3]), (-5, [3.0; 3])]
+        {
+            let mut out = [10.0; 3];
+            add_moved(&mut out, &[1.0, 2.0, 3.0], by, 2.0);
+            assert_eq!(out, expected.map(|v| 10.0 + 2.0 * v), "{by}");
+        }
+    }
+
+    #[test]
+    fn a_point_is_smeared_along_the_path_and_blurred_evenly() {
+        let mut plane = vec![0.0; 64 * 64];
+        plane[32 * 64 + 32] = 1.0;
+        let mut smeared = plane.clone();
+        streak(&mut smeared, &mut Vec::new(), 64, 64, Vec2::new(6.0, 0.0));
+        let lit: Vec<usize> = (0..smeared.len()).filter(|i| smeared[*i] > 0.0).collect();
+        assert_eq!((lit.first(), lit.last()), (Some(&(32 * 64 + 29)), Some(&(32 * 64 + 35))));
+        gaussian(&mut plane, &mut Vec::new(), 64, 64, 2.0);
+        assert!((plane.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        for (dx, dy) in [(-1isize, 0isize), (0, 1), (0, -1)] {
+            let at = |x: isize, y: isize| plane[((32 + y) * 64 + 32 + x) as usize];
+            assert!((at(dx, dy) - at(1, 0)).abs() < 1e-7, "{dx} {dy}");
+        }
     }
 
     #[test]

@@ -196,7 +196,7 @@ const TOLERANCE_CM: f32 = 0.05;
 const EYE_TOLERANCE_CM: f32 = 0.015;
 /// Around lids and lips, to this distance, a share of it: that is where people look, and the labels.
 const FINE_CM: f32 = 0.5;
-const FINE_SHARE: f32 = 0.35;
+const FINE_SHARE: f32 = 0.2;
 /// What a mask's or the occlusion's step from nothing to all is worth.
 const VALUE_CM: f32 = 0.12;
 

@@ -217,12 +217,11 @@ impl InferThread {
             face.landmarks.copy_from_slice(&landmarks[..]);
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
             let aligned = align(landmarks);
+            face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
             if let Some(seen) = &observation.reading.parameters {
-                let view = CropView::new(&seen.roi, &intrinsics);
-                (face.head, face.gaze) = (view.head(seen), view.gaze(seen));
+                face.gaze = CropView::new(&seen.roi, &intrinsics).gaze(seen);
                 face.blendshapes = seen.blendshapes;
             } else {
-                face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
                 face.gaze = person.pose.gaze();
                 let neutral = person.calibration.neutral();
                 self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;

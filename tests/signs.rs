@@ -9,8 +9,8 @@ use facetrackd::clock::MonoTime;
 use facetrackd::face::{Blendshape, Face, FaceSample, Gaze, HeadPose, Presence, TrackedFace};
 use facetrackd::geom::Angles;
 use facetrackd::sink::{
-    Adjust, DatagramConfig, IFacialMocapConfig, LiveLinkConfig, OscConfig, OutputConfig, Sink, VmcConfig,
-    VrchatConfig, VtsPhoneConfig, WebSocketConfig,
+    Adjust, CsvConfig, DatagramConfig, IFacialMocapConfig, LiveLinkConfig, OscConfig, OutputConfig, Sink,
+    VmcConfig, VrchatConfig, VtsPhoneConfig, WebSocketConfig,
 };
 use glam::Vec3;
 use rosc::{OscPacket, OscType};
@@ -24,6 +24,9 @@ use tungstenite::Message;
 /// Turn, nod, tilt; and how much further the left eye is shut than the right one. Zero: the protocol does not say.
 type Said = [f32; 4];
 
+/// What the outputs that record write to.
+const RECORDING: &str = "recording";
+
 /// What an output says, as signs.
 struct Row {
     name: &'static str,
@@ -33,7 +36,7 @@ struct Row {
 }
 
 /// The signs that each protocol has for left, up, left ear up, left eye shut.
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 12] = [
     Row { name: "vmc", signs: [-1.0, -1.0, -1.0, 1.0], config: vmc, read: read_vmc },
     Row { name: "openseeface", signs: [1.0, -1.0, 1.0, 1.0], config: openseeface, read: read_openseeface },
     Row {
@@ -43,6 +46,7 @@ const TABLE: [Row; 11] = [
         read: read_ifacialmocap,
     },
     Row { name: "live-link", signs: [1.0, -1.0, 1.0, 1.0], config: live_link, read: read_live_link },
+    Row { name: "csv", signs: [1.0, -1.0, 1.0, 1.0], config: csv, read: read_csv },
     Row { name: "opentrack", signs: [-1.0, -1.0, -1.0, 0.0], config: opentrack, read: read_opentrack },
     Row { name: "vrchat eyes", signs: [-1.0, -1.0, 0.0, 0.0], config: vrchat_eyes, read: read_vrchat_eyes },
     Row { name: "vrchat v2", signs: [-1.0, -1.0, -1.0, 1.0], config: vrchat_v2, read: read_vrchat_v2 },
@@ -89,6 +93,10 @@ fn ifacialmocap(to: &str, adjust: Adjust, _: &Path) -> OutputConfig {
 
 fn live_link(to: &str, adjust: Adjust, _: &Path) -> OutputConfig {
     OutputConfig::LiveLink(LiveLinkConfig { address: Some(to.into()), adjust, ..LiveLinkConfig::default() })
+}
+
+fn csv(_: &str, adjust: Adjust, folder: &Path) -> OutputConfig {
+    OutputConfig::Csv(CsvConfig { path: folder.join(RECORDING), fps: 60, adjust })
 }
 
 fn opentrack(to: &str, adjust: Adjust, _: &Path) -> OutputConfig {
@@ -191,6 +199,18 @@ fn read_live_link(all: &[Vec<u8>]) -> Option<Said> {
     Some([value(52), value(53), value(54), value(0) - value(7)])
 }
 
+fn read_csv(all: &[Vec<u8>]) -> Option<Said> {
+    let text = std::str::from_utf8(all.last()?).unwrap();
+    let (names, values) = text.trim_end().split_once('\n')?;
+    let row = values.lines().last()?;
+    let value = |name| {
+        let (_, value) = names.split(',').zip(row.split(',')).find(|(n, _)| *n == name).unwrap();
+        value.parse::<f32>().unwrap()
+    };
+    let wink = value("EyeBlinkLeft") - value("EyeBlinkRight");
+    Some([value("HeadYaw"), value("HeadPitch"), value("HeadRoll"), wink])
+}
+
 fn read_opentrack(all: &[Vec<u8>]) -> Option<Said> {
     let packet = all.first()?;
     let value = |k: usize| f64::from_le_bytes(packet[8 * k..8 * k + 8].try_into().unwrap()) as f32;
@@ -273,7 +293,9 @@ fn said(row: &Row, mirror: bool) -> Said {
             row.name
         );
         sink.send(&subject(), MonoTime::now()).unwrap();
-        if let Some(client) = &mut browser {
+        if let Ok(file) = std::fs::read(folder.path().join(RECORDING)) {
+            all.push(file);
+        } else if let Some(client) = &mut browser {
             if let Ok(Message::Text(text)) = client.read() {
                 all.push(text.as_bytes().to_vec());
             }

@@ -98,8 +98,10 @@ impl HeadMesh {
             let (masks, poses) = (&masks, &poses);
             let start = |(material, part)| scope.spawn(move || Part::new(head, part, material, masks, poses));
             let running: Vec<_> = jobs.map(start).collect();
-            // A thread that panicked has said so; its part stays empty and the tests see it.
-            running.into_iter().map(|r| r.join().unwrap_or_default()).collect()
+            running
+                .into_iter()
+                .map(|r| r.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         let mut seen = HashMap::new();
         let mut drawn = drawn.into_iter();

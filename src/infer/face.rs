@@ -167,8 +167,8 @@ impl CropView {
         }
     }
 
-    /// The head in the frame's camera, as the network has it. On real stills of up to 30 degrees it is 3.7 degrees off an
-    /// angle, [`crate::solve`]'s from the same network's landmarks 2.8: the pipeline takes that.
+    /// The head in the frame's camera, as the network has it. The pipeline takes [`crate::solve`]'s from the same network's
+    /// landmarks, which came closer on real stills.
     pub fn head(&self, seen: &Parameters) -> HeadPose {
         let depth = seen.side_mm * self.focal;
         let place = ((seen.origin - 0.5) / self.focal).extend(1.0) * depth;

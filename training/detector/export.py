@@ -13,6 +13,7 @@ from detector.data import SIZE
 from detector.evaluate import figures, load, scenes
 from detector.model import INPUT_SHAPE, Exported
 from expression.licences import LICENCES
+from expression.manifest import write_manifest
 from face.export import MODELS, cost, halve, microseconds, rounded, session
 
 CARD = """\
@@ -96,15 +97,7 @@ def write(a, net, saved, path, found, worst):
         "notes": a.notes.read_text() if a.notes else "",
     }  # fmt: skip
     (a.out / "detector.md").write_text(CARD.format(**facts))
-    (a.out / "detector.toml").write_text(f"""\
-# Written by training/detector/export.py.
-name = "detector"
-file = "detector.onnx"
-sha256 = "{facts["sha256"]}"
-bytes = {facts["size"]}
-licence = "MIT OR Apache-2.0"
-source = "training/detector"
-""")
+    write_manifest(a.out, "detector", facts["sha256"], facts["size"])
     print(f"{path}: {facts['size']} bytes, sha256 {facts['sha256']}, {worst:.1e} from PyTorch")
 
 

@@ -2,6 +2,7 @@
 
 from coefficients import NAMES
 from licences import LICENCES
+from manifest import write_manifest
 
 
 def write_card(folder, facts, figures):
@@ -60,12 +61,4 @@ with; mean absolute error {mean(alone, 1):.3f} and {mean(known, 1):.3f}.
 - Beyond 42 degrees of yaw nothing was trained.
 {notes}"""
     (folder / "expression.md").write_text(text)
-    (folder / "expression.toml").write_text(f"""\
-# Written by training/expression/export.py.
-name = "expression"
-file = "expression.onnx"
-sha256 = "{facts["sha256"]}"
-bytes = {facts["size"]}
-licence = "MIT OR Apache-2.0"
-source = "training/expression"
-""")
+    write_manifest(folder, "expression", facts["sha256"], facts["size"])

@@ -1,6 +1,7 @@
 """The network's card and manifest."""
 
 from expression.licences import LICENCES
+from expression.manifest import write_manifest
 
 CARD = """\
 # face.onnx
@@ -74,12 +75,4 @@ def write_card(folder, facts):
         "table": "\n".join(f"| {n} | {a:.2f} | {k:.2f} | {e:.3f} |" for n, a, k, e in facts["coefficients"]),
     }  # fmt: skip
     (folder / "face.md").write_text(CARD.format(**values))
-    (folder / "face.toml").write_text(f"""\
-# Written by training/face/export.py.
-name = "face"
-file = "face.onnx"
-sha256 = "{facts["sha256"]}"
-bytes = {facts["size"]}
-licence = "MIT OR Apache-2.0"
-source = "training/face"
-""")
+    write_manifest(folder, "face", facts["sha256"], facts["size"])

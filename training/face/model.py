@@ -112,10 +112,7 @@ class HeadFrame(nn.Module):
         start = (self.weight[:, None] * stable).sum(1, keepdim=True)
         # Rows: where the head's axes point.
         axes = self.fit @ (stable - start)
-        x = axes[:, 0] / axes[:, 0].norm(dim=1, keepdim=True).clamp_min(1e-6)
-        y = axes[:, 1] - (axes[:, 1] * x).sum(1, keepdim=True) * x
-        y = y / y.norm(dim=1, keepdim=True).clamp_min(1e-6)
-        turn = torch.stack([x, y, cross(x, y)], 2)
+        turn = rotation_from_6d(axes[:, :2].flatten(1))
         size = axes.square().sum((1, 2), keepdim=True).div(3).sqrt().clamp_min(1e-6)
         return (upright - start) @ turn / size + self.middle
 

@@ -64,6 +64,7 @@ struct Desk {
 pub(super) struct Ears {
     /// Rings with [`BELL`] for a new sample and for the end.
     pub poll: Poll,
+    events: Events,
     desk: Arc<Desk>,
 }
 
@@ -80,8 +81,7 @@ impl Ears {
 
     /// Waits for a sample, for the end, or so long; for threads that poll nothing else.
     pub fn wait(&mut self, patience: Option<Duration>) {
-        let mut events = Events::with_capacity(4);
-        if let Err(error) = self.poll.poll(&mut events, patience)
+        if let Err(error) = self.poll.poll(&mut self.events, patience)
             && !would_block(&error)
         {
             tracing::debug!("an output's thread could not wait: {error}");
@@ -124,7 +124,7 @@ impl Service {
             bytes: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         });
-        let ears = Ears { poll, desk: Arc::clone(&desk) };
+        let ears = Ears { poll, events: Events::with_capacity(4), desk: Arc::clone(&desk) };
         let thread = Builder::new().name(format!("ft-{output}")).spawn(move || run(ears)).map_err(failed)?;
         Ok(Self { adjuster: Adjuster::new(adjust), desk, thread: Some(thread), listens_on })
     }

@@ -5,6 +5,9 @@ use crate::gpu::pack::Motion;
 use crate::gpu::rng::Rng;
 use glam::Vec2;
 
+/// A jaw or mouth goes to one side only.
+const SIDEWAYS: [[B; 2]; 2] = [[B::JawLeft, B::JawRight], [B::MouthLeft, B::MouthRight]];
+
 /// The coefficients of a recorded frame.
 pub fn from_motion(motion: &Motion, row: usize) -> Blendshapes {
     let mut out = Blendshapes::default();
@@ -52,7 +55,7 @@ pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
     if rng.chance(0.05) {
         e[B::TongueOut] = rng.range(0.75, 1.0);
     }
-    if rng.chance(0.05) {
+    if rng.chance(0.08) {
         e[B::CheekPuff] = rng.range(0.4, 1.0);
     }
     tidy(&mut e);
@@ -79,8 +82,13 @@ fn sparse(rng: &mut Rng, e: &mut Blendshapes, count: usize) {
         }
         let v = rng.range(0.15, 1.0);
         e[b] = v;
+        if b == B::MouthClose {
+            // Lips that close show where the jaw is open.
+            e[B::JawOpen] = e[B::JawOpen].max((v * rng.range(1.0, 1.4)).min(1.0));
+        }
         // Most movements of a face have two sides that go together.
-        if rng.chance(0.55) {
+        let sideways = SIDEWAYS.iter().any(|pair| pair.contains(&b));
+        if !sideways && rng.chance(0.55) {
             e[b.mirrored()] = (v * rng.range(0.75, 1.2)).min(1.0);
         }
     }
@@ -180,9 +188,11 @@ pub fn look_at(e: &mut Blendshapes, to_left_and_up: Vec2) {
 
 /// Takes back what no face can do at once, and what the model's shapes cannot add up.
 pub fn tidy(e: &mut Blendshapes) {
+    for [a, b] in SIDEWAYS {
+        let net = e[a] - e[b];
+        (e[a], e[b]) = (net.max(0.0), (-net).max(0.0));
+    }
     for (a, b) in [
-        (B::JawLeft, B::JawRight),
-        (B::MouthLeft, B::MouthRight),
         (B::MouthSmileLeft, B::MouthFrownLeft),
         (B::MouthSmileRight, B::MouthFrownRight),
         (B::BrowDownLeft, B::BrowOuterUpLeft),
@@ -204,7 +214,10 @@ pub fn tidy(e: &mut Blendshapes) {
         // Looking down lowers the lid by a third of its way; both together must not pass the lower lid.
         e[down] = e[down].min(1.0 - 0.6 * e[blink]);
     }
-    if e[B::TongueOut] > 0.0 {
+    // Recordings hold a trace of tongue in every second frame.
+    if e[B::TongueOut] < 0.5 {
+        e[B::TongueOut] = 0.0;
+    } else {
         // Below this the pack's tongue cuts through teeth and lip.
         e[B::TongueOut] = e[B::TongueOut].max(0.75);
         e[B::JawOpen] = e[B::JawOpen].max(0.35);
@@ -268,7 +281,7 @@ mod tests {
             assert!(e.iter().all(|(_, v)| (0.0..=1.0).contains(&v)));
             assert!(e[B::MouthClose] <= e[B::JawOpen]);
             assert!(e[B::TongueOut] == 0.0 || e[B::JawOpen] >= 0.35);
-            assert!(e[B::JawLeft] + e[B::JawRight] <= 1.0);
+            assert!(SIDEWAYS.iter().all(|pair| pair.iter().any(|b| e[*b] == 0.0)));
         }
     }
 
@@ -281,6 +294,22 @@ mod tests {
         assert!(share(&|e| (e[B::EyeBlinkLeft] - e[B::EyeBlinkRight]).abs() > 0.5) > 0.08);
         assert!(share(&|e| e[B::TongueOut] > 0.5) > 0.03);
         assert!(share(&|e| e[B::CheekPuff] > 0.3) > 0.03);
+    }
+
+    #[test]
+    fn a_recordings_trace_of_tongue_is_no_tongue_out() {
+        let mut e = Blendshapes::default();
+        e[B::TongueOut] = 0.02;
+        e[B::MouthRollLower] = 0.4;
+        tidy(&mut e);
+        assert!(e[B::TongueOut] == 0.0 && e[B::JawOpen] == 0.0 && e[B::MouthRollLower] > 0.0);
+    }
+
+    #[test]
+    fn a_mouth_that_closes_is_seen_over_an_open_jaw() {
+        let mut rng = Rng::new(8, 0);
+        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion())).collect();
+        assert!(all.iter().filter(|e| e[B::MouthClose] > 0.15).count() > 20);
     }
 
     #[test]

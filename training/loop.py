@@ -47,15 +47,13 @@ class Loop:
 
     def __init__(self, a, net, batches, losses, measure=None, facts=None):
         self.a, self.losses, self.measure, self.facts = a, losses, measure, facts or {}
-        if a.start:
-            take_over(net, a.start)
         self.net = net.to(device(), memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval()
         groups = [
             {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": a.decay},
             {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=a.rate, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(groups, lr=a.rate, betas=(0.9, 0.98), fused=True)
         self.step, self.seconds = 0, 0.0
         a.run.mkdir(parents=True, exist_ok=True)
         self.resume()
@@ -104,11 +102,11 @@ class Loop:
     def follow(self):
         """The averaged weights, which are the ones that are exported."""
         share = min(AVERAGE, (1 + self.step) / (10 + self.step))
-        for mine, theirs in zip(self.average.state_dict().values(), self.net.state_dict().values()):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, 1 - share)
-            else:
-                mine.copy_(theirs)
+        mine, theirs = (list(n.state_dict().values()) for n in (self.average, self.net))
+        floats = [i for i, v in enumerate(mine) if v.is_floating_point()]
+        torch._foreach_lerp_([mine[i] for i in floats], [theirs[i] for i in floats], 1 - share)
+        for i in set(range(len(mine))) - set(floats):
+            mine[i].copy_(theirs[i])
 
     def run(self):
         a, stopped = self.a, []
@@ -144,13 +142,18 @@ class Loop:
         write_row(self.a.run / "held_out.csv", {"step": self.step, **found})
 
 
-def take_over(net, path):
-    """Weights of another training, where names and shapes are the same."""
+def weights_of(path):
+    """The averaged weights in model.pt or checkpoint.pt."""
     saved = torch.load(path, map_location="cpu")
-    theirs, mine = saved.get("average", saved["net"]), net.state_dict()
+    return saved.get("average", saved["net"])
+
+
+def take_over(net, theirs):
+    """Weights of another training, where names and shapes are the same."""
+    mine = net.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
     net.load_state_dict({**mine, **fitting})
-    print(f"{len(fitting)} of {len(mine)} tensors taken over from {path}", flush=True)
+    print(f"{len(fitting)} of {len(mine)} tensors taken over", flush=True)
 
 
 class Tally:

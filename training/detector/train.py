@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from detector.data import loader
 from detector.evaluate import figures, scenes
 from detector.model import Detector
-from loop import Loop, add_arguments, device
+from loop import Loop, add_arguments, device, take_over, weights_of
 
 
 def arguments():
@@ -59,7 +59,10 @@ def main():
         seen = scenes(a.held_out, a.backgrounds, 400)
         measure = lambda average: figures(average, seen, device())
     batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed))
-    Loop(a, Detector(), batches, losses, measure).run()
+    net = Detector()
+    if a.start:
+        take_over(net, weights_of(a.start))
+    Loop(a, net, batches, losses, measure).run()
 
 
 if __name__ == "__main__":

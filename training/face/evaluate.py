@@ -10,7 +10,7 @@ import torch
 
 from expression.coefficients import NAMES
 from face.data import held_out
-from face.model import FaceNet, rotation_from_6d, squash
+from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
 
 
 def stacked(samples):
@@ -79,7 +79,10 @@ def load(path):
     """A trained network and what is known of its training, from model.pt or a checkpoint."""
     saved = torch.load(path, map_location="cpu")
     net = FaceNet(neutral=saved["neutral"])
-    net.load_state_dict(saved.get("average", saved.get("net")))
+    weights = saved.get("average", saved.get("net"))
+    if is_folded(weights):
+        fold(net)
+    net.load_state_dict(weights)
     return net.eval(), saved
 
 

@@ -17,13 +17,12 @@ import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.coefficients import NAMES
 from face.card import write_card
 from face.data import SIZE, held_out
 from face.evaluate import correlation, figures, load, predict, stacked
-from face.model import POINTS, Exported
+from face.model import POINTS, Exported, fold
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
@@ -65,16 +64,13 @@ def main():
 
 
 def rounded(net):
-    """Batch normalisation folded into the convolutions, weights rounded to half precision."""
-    for module in list(net.modules()):
-        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], (nn.BatchNorm1d, nn.BatchNorm2d)):
-            fuse = fuse_conv_bn_eval if isinstance(module[1], nn.BatchNorm2d) else fuse_linear_bn_eval
-            module[0], module[1] = fuse(module[0], module[1]), nn.Identity()
+    """Batch normalisation folded, weights rounded to half precision."""
+    fold(net)
     with torch.no_grad():
         for p in [*net.parameters(), *net.buffers()]:
             if p.numel() >= HALF_FROM:
                 p.copy_(p.half().float())
-    return net.eval()
+    return net
 
 
 def to_onnx(net, path):

@@ -7,25 +7,25 @@ runtime off its blocked layout.
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.align import PLACE, STABLE, WEIGHT
 from expression.coefficients import LANDMARK_MIRROR
 from face.data import SIZE
+from face.layers import convolution, sampled
+from face.regions import EYE_FEATURES, MOUTH_FEATURES, REGIONS, Regions
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
 FEATURES, LOCAL, SHAPE = 320, 192, 96
 LIGHT = 9 * 3
+# From the picture's axes, y down and z away, to the head's.
+UPRIGHT = (1.0, -1.0, -1.0)
 _RIGHT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 468, 469, 470, 471, 472, 27, 23,
           70, 63, 105, 66, 107, 52, 50, 205, 98]  # fmt: skip
 _MIDDLE = [0, 13, 14, 17, 37, 267, 40, 270, 61, 291, 78, 308, 80, 310, 82, 312, 84, 314, 87, 317, 88, 318, 91, 321,
            181, 405, 1, 6, 9, 18, 152, 164, 200, 43, 273]  # fmt: skip
 # Lids, irises, brows, cheeks and nostrils of both sides, lips, nose and chin.
 LOOKED_AT = sorted({*_RIGHT, *_MIDDLE, *LANDMARK_MIRROR[_RIGHT].tolist()})
-
-
-def convolution(inputs, outputs, kernel=3, stride=1, relu=True):
-    layers = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
 class Bottleneck(nn.Module):
@@ -53,9 +53,9 @@ class Trunk(nn.Module):
             convolution(3, 12, 3, 2), convolution(12, 28, 3, 2),
             Bottleneck(28, 28, 16),
             Bottleneck(28, 64, 32, 2), Bottleneck(64, 64, 32),
-            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48), Bottleneck(128, 128, 40),
+            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48),
         )  # fmt: skip
-        self.coarse = nn.Sequential(Bottleneck(128, 192, 64, 2), Bottleneck(192, 192, 64))
+        self.coarse = Bottleneck(128, 192, 64, 2)
         # Where things are is read off the maps themselves; averaging them first would lose it. The finer map is for lids
         # and lips.
         self.fine_out, self.coarse_out = convolution(128, 16, 1), convolution(192, 32, 1)
@@ -93,8 +93,8 @@ class Local(nn.Module):
 
 
 class HeadFrame(nn.Module):
-    """Landmarks of a crop in the head's own frame, (n, 478, 3): `solve::align` in one closed step, without its rounds
-    against outliers. Turn, size and place are gone; what is left is who it is and what the face does."""
+    """Where a crop's landmarks have the head's own frame: `solve::align` in one closed step, without its rounds against
+    outliers."""
 
     def __init__(self):
         super().__init__()
@@ -107,14 +107,31 @@ class HeadFrame(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, landmarks):
-        upright = landmarks * landmarks.new_tensor([1.0, -1.0, -1.0])
-        stable = upright[:, self.stable]
+        stable = landmarks[:, self.stable] * landmarks.new_tensor(UPRIGHT)
         start = (self.weight[:, None] * stable).sum(1, keepdim=True)
         # Rows: where the head's axes point.
         axes = self.fit @ (stable - start)
         turn = rotation_from_6d(axes[:, :2].flatten(1))
         size = axes.square().sum((1, 2), keepdim=True).div(3).sqrt().clamp_min(1e-6)
-        return (upright - start) @ turn / size + self.middle
+        return Frame(start, turn, size, self.middle)
+
+
+class Frame:
+    """The way between crops and heads of a batch, (n, k, 3) each. In the head, turn, size and place are gone; what is left
+    is who it is and what the face does."""
+
+    def __init__(self, start, turn, size, middle):
+        self.start, self.turn, self.size, self.middle = start, turn, size, middle
+
+    def to_head(self, points):
+        return (points * points.new_tensor(UPRIGHT) - self.start) @ self.turn / self.size + self.middle
+
+    def to_crop(self, points):
+        return (self.moved_in_crop(points - self.middle)) + self.start * self.start.new_tensor(UPRIGHT)
+
+    def moved_in_crop(self, steps):
+        """What steps in the head are in the crop."""
+        return (steps @ self.turn.transpose(1, 2) * self.size) * steps.new_tensor(UPRIGHT)
 
 
 def cross(a, b):
@@ -122,37 +139,21 @@ def cross(a, b):
     return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
 
 
-def sampled(image, at):
-    """(n, c, h, h) at (n, k, 2) places of 0 to 1, bilinearly, the edge repeated: (n, k, c)."""
-    if not torch.onnx.is_in_onnx_export():
-        grid = (at * 2 - 1).unsqueeze(1)
-        values = nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        return values[:, :, 0].transpose(1, 2)
-    # The same by gathering rows: five times as fast in ONNX Runtime as its GridSample. One face at a time.
-    side = image.shape[2]
-    rows = image[0].flatten(1).transpose(0, 1)
-    place = (at[0] * side - 0.5).clamp(0, side - 1)
-    low = place.floor().clamp(0, side - 2)
-    share = (place - low).unsqueeze(2)
-    first = (low[:, 1] * side + low[:, 0]).long()
-    right, down = share[:, 0], share[:, 1]
-    upper = rows[first] * (1 - right) + rows[first + 1] * right
-    lower = rows[first + side] * (1 - right) + rows[first + side + 1] * right
-    return (upper * (1 - down) + lower * down).unsqueeze(0)
-
-
 class FaceNet(nn.Module):
     """All heads on one trunk. `forward` gives what the losses need, `outputs` what the product reads."""
 
     def __init__(self, neutral=True):
         super().__init__()
-        self.trunk, self.local, self.head_frame = Trunk(), Local((28, 64)), HeadFrame()
+        self.frozen = False
+        self.trunk, self.local, self.regions, self.head_frame = Trunk(), Local((28, 64)), Regions(), HeadFrame()
         self.landmarks = nn.Linear(FEATURES, POINTS * 3)
         # What is seen at the landmarks puts them right: a step of supervised descent (Xiong and De la Torre 2013).
         self.refine = nn.Linear(LOCAL, POINTS * 3)
+        # The same in the head's frame, from eyes and mouth seen from the front.
+        self.settle = nn.Linear(REGIONS, POINTS * 3)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
         self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
-        self.eyes = nn.Sequential(nn.Linear(FEATURES + LOCAL, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
+        self.eyes = nn.Sequential(nn.Linear(FEATURES + LOCAL + 2 * EYE_FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
         self.presence = nn.Linear(FEATURES, 1)
@@ -161,17 +162,29 @@ class FaceNet(nn.Module):
         self.shape = nn.Linear(POINTS * 3, SHAPE)
         self.neutral = nn.Linear(POINTS * 3, SHAPE) if neutral else None
         self.expression = nn.Sequential(
-            nn.Linear(FEATURES + LOCAL + (2 if neutral else 1) * SHAPE, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
+            nn.Linear(FEATURES + LOCAL + REGIONS + (2 if neutral else 1) * SHAPE, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
         )
         self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
         with torch.no_grad():
             for head in (self.landmarks, self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
                 head.weight.mul_(0.1)
-            nn.init.zeros_(self.refine.weight)
-            nn.init.zeros_(self.refine.bias)
+            for correction in (self.refine, self.settle):
+                nn.init.zeros_(correction.weight)
+                nn.init.zeros_(correction.bias)
             self.log_sigma.bias.fill_(-3.5)
             self.pose[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, -1, 0, 0.5, 0.5, -1.5]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))
+
+    def freeze_trunk(self):
+        """Lets only heads and regions learn from now on, at a third of the cost."""
+        self.frozen = True
+        self.trunk.requires_grad_(False)
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()
+        return self
 
     def start_from(self, landmarks, neutrals):
         """Sets the mean face (478, 3) that training starts from, and the mean neutral."""
@@ -184,15 +197,21 @@ class FaceNet(nn.Module):
         f, maps = self.trunk(image)
         # Half precision would put landmarks on a grid of half a pixel.
         with torch.autocast(image.device.type, enabled=False):
-            return self.heads(f.float(), maps, neutral, known)
+            f = f.float()
+            coarse = self.landmarks(f).view(-1, POINTS, 3)
+            # Where to look is not learnt from what is seen there.
+            frame = self.head_frame(coarse.detach())
+        regions = self.regions(image, frame)
+        with torch.autocast(image.device.type, enabled=False):
+            return self.heads(f, maps, regions.float(), coarse, frame, neutral, known)
 
-    def heads(self, f, maps, neutral, known):
+    def heads(self, f, maps, regions, coarse, frame, neutral, known):
         n = len(f)
-        coarse = self.landmarks(f).view(n, POINTS, 3)
         local = self.local(maps, coarse)
-        landmarks = coarse + self.refine(local).view(n, POINTS, 3)
-        near = torch.cat([f, local], 1)
-        pose, eyes = self.pose(f), self.eyes(near)
+        settled = frame.moved_in_crop(self.settle(regions).view(n, POINTS, 3))
+        landmarks = coarse + self.refine(local).view(n, POINTS, 3) + settled
+        near = torch.cat([f, local, regions], 1)
+        pose, eyes = self.pose(f), self.eyes(near[:, : -MOUTH_FEATURES])
         return {
             "coarse": coarse,
             "landmarks": landmarks,
@@ -209,7 +228,7 @@ class FaceNet(nn.Module):
 
     def shapes(self, landmarks, neutral, known):
         """The face's shape against the mean person's and, where it is known, against the person's own at rest."""
-        shape = self.head_frame(landmarks)
+        shape = self.head_frame(landmarks).to_head(landmarks)
         parts = [torch.relu(self.shape(10 * (shape - self.neutral_mean).flatten(1)))]
         if self.neutral is not None and neutral is None:
             parts.append(torch.zeros_like(parts[0]))
@@ -246,11 +265,21 @@ class Exported(nn.Module):
         )  # fmt: skip
 
 
+def fold(net):
+    """Folds batch normalisation into the layers before it, for good. Gives `net`, for evaluation."""
+    net.eval()
+    for module in list(net.modules()):
+        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], (nn.BatchNorm1d, nn.BatchNorm2d)):
+            fuse = fuse_conv_bn_eval if isinstance(module[1], nn.BatchNorm2d) else fuse_linear_bn_eval
+            module[0], module[1] = fuse(module[0], module[1]), nn.Identity()
+    return net
+
+
+def is_folded(weights):
+    """Whether these are the weights of a folded network."""
+    return not any(name.endswith("running_mean") for name in weights)
+
+
 def squash(x):
     """Coefficients are 0 to 1, and most of them exactly 0 most of the time: a clamp, not a sigmoid."""
     return x.clamp(0, 1)
-
-
-def leaky_squash(x):
-    """For training: out of range still has a gradient home."""
-    return torch.where(x < 0, 0.1 * x, torch.where(x > 1, 1 + 0.1 * (x - 1), x))

@@ -13,8 +13,8 @@ import torch
 from face.data import held_out, loader
 from face.evaluate import figures, stacked
 from face.loss import Loss
-from face.model import FaceNet
-from loop import Loop, add_arguments, device
+from face.model import FaceNet, fold, is_folded
+from loop import Loop, add_arguments, device, take_over, weights_of
 
 
 def arguments():
@@ -25,6 +25,9 @@ def arguments():
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="pictures without faces")
     p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
     p.add_argument("--distortion", type=float, default=1.0, help="how often pictures are spoilt beyond the renderer's faults; less for a short training")
+    p.add_argument("--fold", action="store_true", help="go on from --start with batch normalisation folded away: for the last part of a training")
+    p.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
+    p.add_argument("--compile", action="store_true", help="compile the trunk first, which takes a minute or two")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
     return p.parse_args()
 
@@ -46,21 +49,35 @@ def losses(loss, net, batch, progress):
     return terms
 
 
+def started(a):
+    """The network as training begins."""
+    net = FaceNet(neutral=not a.without_neutral)
+    first = next(iter(loader(a.data, [], 256, 0, a.seed)))
+    there = first["presence"] > 0.5
+    net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
+    if a.start:
+        weights = weights_of(a.start)
+        take_over(fold(net) if is_folded(weights) else net, weights)
+    if a.freeze_trunk:
+        net.freeze_trunk()
+    return fold(net) if a.fold else net
+
+
 def main():
     a = arguments()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
-    net, loss = FaceNet(neutral=not a.without_neutral), Loss().to(device())
+    net, loss = started(a), Loss().to(device())
     batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed, a.distortion))
-    first = next(iter(loader(a.data, [], 256, 0, a.seed)))
-    there = first["presence"] > 0.5
-    net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
     measure = None
     if a.held_out:
         faces = stacked(held_out(a.held_out, 1500))
         measure = lambda average: figures(average, faces, device())
     terms = lambda net, batch, progress: losses(loss, net, batch, progress)
-    Loop(a, net, batches, terms, measure, {"neutral": not a.without_neutral}).run()
+    loop = Loop(a, net, batches, terms, measure, {"neutral": not a.without_neutral})
+    if a.compile:
+        net.trunk.compile()
+    loop.run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Expressions: recorded motion, sparse random coefficients, and more than life's share of what trackers fail at.
+//! Expressions: recorded motion, scattered random coefficients, and more than life's share of what trackers fail at.
 
 use crate::face::{Blendshape as B, Blendshapes};
 use crate::gpu::pack::Motion;
@@ -31,18 +31,18 @@ fn mirrored(e: &Blendshapes) -> Blendshapes {
 
 /// A random expression.
 pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
-    let mut e = match rng.weighted(&[0.36, 0.18, 0.30, 0.06, 0.10]) {
+    let mut e = match rng.weighted(&[0.20, 0.30, 0.36, 0.05, 0.09]) {
         0 => recorded(rng, motion),
         1 => {
             let mut e = recorded(rng, motion);
-            let count = 1 + rng.below(3);
-            sparse(rng, &mut e, count);
+            let count = 3 + rng.below(8);
+            scattered(rng, &mut e, count);
             e
         }
         2 => {
             let mut e = Blendshapes::default();
-            let count = 1 + rng.below(7);
-            sparse(rng, &mut e, count);
+            let count = 1 + rng.below(18);
+            scattered(rng, &mut e, count);
             e
         }
         3 => Blendshapes::default(),
@@ -74,7 +74,8 @@ fn recorded(rng: &mut Rng, motion: &Motion) -> Blendshapes {
     e
 }
 
-fn sparse(rng: &mut Rng, e: &mut Blendshapes, count: usize) {
+/// `count` coefficients at random. Many at once: a face costs the same to render whether it teaches one movement or ten.
+fn scattered(rng: &mut Rng, e: &mut Blendshapes, count: usize) {
     for _ in 0..count {
         let b = B::ALL[rng.below(B::ALL.len())];
         if b == B::TongueOut {

@@ -81,7 +81,7 @@ def load(path):
     net = FaceNet(neutral=saved["neutral"])
     weights = saved.get("average", saved.get("net"))
     if is_folded(weights):
-        fold(net)
+        fold(net, linear=False)
     net.load_state_dict(weights)
     return net.eval(), saved
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from expression.coefficients import INDEX, LANDMARK_MIRROR
-from face.model import rotation_from_6d, squash
+from face.model import HeadFrame, rotation_from_6d, squash
 
 # What viewers notice first, and what moves few points, weighs more; unlisted coefficients weigh 1.
 COEFFICIENT_WEIGHTS = {
@@ -43,6 +43,7 @@ class Loss(torch.nn.Module):
         self.register_buffer("points", _point_weights())
         self.register_buffer("coefficients", _coefficient_weights())
         self.register_buffer("pairs", PAIRS)
+        self.head_frame = HeadFrame()
 
     def forward(self, out, truth):
         """The terms by name. Faces are `presence` 1; where there is none only presence counts."""
@@ -53,6 +54,7 @@ class Loss(torch.nn.Module):
         t = {k: v[there] for k, v in truth.items()}
         terms["landmarks"] = self.landmarks(o, t)
         terms["coarse"] = 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean()
+        terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
         terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
         terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
@@ -82,6 +84,10 @@ class Loss(torch.nn.Module):
     def misses(landmarks, truth):
         """Squared distances. Depth, which a picture hardly shows, counts a third."""
         return ((landmarks - truth) * landmarks.new_tensor([1.0, 1.0, 0.33])).square().sum(2)
+
+    def shape(self, x):
+        """In the head's frame, where a turn of the head does not drown what the face does."""
+        return self.head_frame(x["landmarks"]).to_head(x["landmarks"])
 
     def gaps(self, x):
         points = x["landmarks"][:, self.pairs, :2]

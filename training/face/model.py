@@ -87,8 +87,8 @@ class Local(nn.Module):
 
     def forward(self, maps, landmarks):
         # Where to look is not learnt from what is seen there.
-        at = landmarks.detach()[:, self.points, :2]
-        seen = torch.cat([each(sampled(m.float(), at)) for each, m in zip(self.each, maps)], 2)
+        at = landmarks.detach()[:, self.points, :2].transpose(1, 2)
+        seen = torch.cat([each(sampled(m.float(), at).transpose(1, 2)) for each, m in zip(self.each, maps)], 2)
         return torch.relu(self.join(torch.relu(seen).flatten(1)))
 
 
@@ -127,7 +127,11 @@ class Frame:
         return (points * points.new_tensor(UPRIGHT) - self.start) @ self.turn / self.size + self.middle
 
     def to_crop(self, points):
-        return (self.moved_in_crop(points - self.middle)) + self.start * self.start.new_tensor(UPRIGHT)
+        """As `to_head` back, but coordinates first: (n, 3, k). ONNX Runtime multiplies rows of three one by one."""
+        upright = self.turn.new_tensor(UPRIGHT)
+        matrix = upright[:, None] * self.turn * self.size
+        shift = (self.start * upright).transpose(1, 2) - matrix @ self.middle[:, None]
+        return matrix @ points + shift
 
     def moved_in_crop(self, steps):
         """What steps in the head are in the crop."""
@@ -265,19 +269,21 @@ class Exported(nn.Module):
         )  # fmt: skip
 
 
-def fold(net):
-    """Folds batch normalisation into the layers before it, for good. Gives `net`, for evaluation."""
+def fold(net, linear=True):
+    """Folds batch normalisation into the layers before it, for good: convolutions, and `linear` layers, whose weights are
+    then too small to be trained on. Gives `net`, for evaluation."""
     net.eval()
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d) if linear else nn.BatchNorm2d
     for module in list(net.modules()):
-        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], kinds):
             fuse = fuse_conv_bn_eval if isinstance(module[1], nn.BatchNorm2d) else fuse_linear_bn_eval
             module[0], module[1] = fuse(module[0], module[1]), nn.Identity()
     return net
 
 
 def is_folded(weights):
-    """Whether these are the weights of a folded network."""
-    return not any(name.endswith("running_mean") for name in weights)
+    """Whether these are the weights of a network with folded convolutions."""
+    return "trunk.fine.0.1.running_mean" not in weights
 
 
 def squash(x):

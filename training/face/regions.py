@@ -39,18 +39,17 @@ class Regions(nn.Module):
         left = sheet(EYE, (0.0, 0.76), (0.44, -0.2), lambda x: 0.2 - 0.33 * x)
         mouth = sheet(MOUTH, (-0.62, 0.62), (-0.28, -1.22), lambda x: 0.34 - 0.9 * x * x)
         right = left * torch.tensor([-1.0, 1, 1])
-        self.register_buffer("sheets", torch.cat([left, right, mouth]), persistent=False)
+        self.register_buffer("sheets", torch.cat([left, right, mouth]).T.contiguous(), persistent=False)
         self.eye, self.mouth = look(EYE, EYE_FEATURES), look(MOUTH, MOUTH_FEATURES)
 
     def forward(self, image, frame):
         pixels = self.pixels(image, frame)
         n, each = len(image), EYE[0] * EYE[1]
-        eyes = pixels[:, : 2 * each].reshape(2 * n, *EYE, 3)
-        mouth = pixels[:, 2 * each :].reshape(n, *MOUTH, 3)
-        channels_first = lambda x: x.permute(0, 3, 1, 2)
-        seen = self.eye(channels_first(eyes)).reshape(n, 2 * EYE_FEATURES)
-        return torch.cat([seen, self.mouth(channels_first(mouth))], 1)
+        left, right, mouth = pixels.split([each, each, MOUTH[0] * MOUTH[1]], 2)
+        eyes = torch.stack([left, right], 1).reshape(2 * n, 3, *EYE)
+        seen = self.eye(eyes).reshape(n, 2 * EYE_FEATURES)
+        return torch.cat([seen, self.mouth(mouth.reshape(n, 3, *MOUTH))], 1)
 
     def pixels(self, image, frame):
         with torch.autocast(image.device.type, enabled=False):
-            return sampled(image, frame.to_crop(self.sheets.expand(len(image), -1, -1))[:, :, :2])
+            return sampled(image, frame.to_crop(self.sheets)[:, :2])

@@ -57,10 +57,10 @@ def started(a):
     net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
     if a.start:
         weights = weights_of(a.start)
-        take_over(fold(net) if is_folded(weights) else net, weights)
+        take_over(fold(net, linear=False) if is_folded(weights) else net, weights)
     if a.freeze_trunk:
         net.freeze_trunk()
-    return fold(net) if a.fold else net
+    return fold(net, linear=False) if a.fold else net
 
 
 def main():

@@ -142,9 +142,8 @@ class Loop:
         write_row(self.a.run / "held_out.csv", {"step": self.step, **found})
 
 
-def weights_of(path):
-    """The averaged weights in model.pt or checkpoint.pt."""
-    saved = torch.load(path, map_location="cpu")
+def weights_of(saved):
+    """The averaged weights of what model.pt or checkpoint.pt holds."""
     return saved.get("average", saved["net"])
 
 

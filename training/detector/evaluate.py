@@ -9,6 +9,7 @@ import torch
 
 from detector.data import Scenes
 from detector.model import Detector
+from loop import weights_of
 
 FOUND = 0.5
 
@@ -61,7 +62,7 @@ def figures(net, seen, device="cpu"):
 def load(path):
     saved = torch.load(path, map_location="cpu")
     net = Detector()
-    net.load_state_dict(saved.get("average", saved.get("net")))
+    net.load_state_dict(weights_of(saved))
     return net.eval(), saved
 
 

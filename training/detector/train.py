@@ -61,7 +61,7 @@ def main():
     batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed))
     net = Detector()
     if a.start:
-        take_over(net, weights_of(a.start))
+        take_over(net, weights_of(torch.load(a.start, map_location="cpu")))
     Loop(a, net, batches, losses, measure).run()
 
 

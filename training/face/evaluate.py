@@ -11,6 +11,7 @@ import torch
 from expression.coefficients import NAMES
 from face.data import held_out
 from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
+from loop import weights_of
 
 
 def stacked(samples):
@@ -79,7 +80,7 @@ def load(path):
     """A trained network and what is known of its training, from model.pt or a checkpoint."""
     saved = torch.load(path, map_location="cpu")
     net = FaceNet(neutral=saved["neutral"])
-    weights = saved.get("average", saved.get("net"))
+    weights = weights_of(saved)
     if is_folded(weights):
         fold(net, linear=False)
     net.load_state_dict(weights)

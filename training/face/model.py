@@ -122,20 +122,17 @@ class Frame:
 
     def __init__(self, start, turn, size, middle):
         self.start, self.turn, self.size, self.middle = start, turn, size, middle
+        self.upright = turn.new_tensor(UPRIGHT)
+        # What a step in the head is in the crop.
+        self.crop_from_head = self.upright[:, None] * turn * size
 
     def to_head(self, points):
-        return (points * points.new_tensor(UPRIGHT) - self.start) @ self.turn / self.size + self.middle
+        return (points * self.upright - self.start) @ self.turn / self.size + self.middle
 
     def to_crop(self, points):
         """As `to_head` back, but coordinates first: (n, 3, k). ONNX Runtime multiplies rows of three one by one."""
-        upright = self.turn.new_tensor(UPRIGHT)
-        matrix = upright[:, None] * self.turn * self.size
-        shift = (self.start * upright).transpose(1, 2) - matrix @ self.middle[:, None]
-        return matrix @ points + shift
-
-    def moved_in_crop(self, steps):
-        """What steps in the head are in the crop."""
-        return (steps @ self.turn.transpose(1, 2) * self.size) * steps.new_tensor(UPRIGHT)
+        shift = (self.start * self.upright).transpose(1, 2) - self.crop_from_head @ self.middle[:, None]
+        return self.crop_from_head @ points + shift
 
 
 def cross(a, b):
@@ -144,7 +141,7 @@ def cross(a, b):
 
 
 class FaceNet(nn.Module):
-    """All heads on one trunk. `forward` gives what the losses need, `outputs` what the product reads."""
+    """All heads on one trunk. `forward` gives what the losses need, `Exported` what the product reads."""
 
     def __init__(self, neutral=True):
         super().__init__()
@@ -180,7 +177,7 @@ class FaceNet(nn.Module):
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))
 
     def freeze_trunk(self):
-        """Lets only heads and regions learn from now on, at a third of the cost."""
+        """Lets only heads and regions learn from now on, which costs less."""
         self.frozen = True
         self.trunk.requires_grad_(False)
 
@@ -212,7 +209,7 @@ class FaceNet(nn.Module):
     def heads(self, f, maps, regions, coarse, frame, neutral, known):
         n = len(f)
         local = self.local(maps, coarse)
-        settled = frame.moved_in_crop(self.settle(regions).view(n, POINTS, 3))
+        settled = self.settle(regions).view(n, POINTS, 3) @ frame.crop_from_head.transpose(1, 2)
         landmarks = coarse + self.refine(local).view(n, POINTS, 3) + settled
         near = torch.cat([f, local, regions], 1)
         pose, eyes = self.pose(f), self.eyes(near[:, : -MOUTH_FEATURES])

@@ -22,7 +22,7 @@ from expression.coefficients import INDEX, LANDMARK_MIRROR
 from face import crops
 from face.export import rounded, to_onnx
 from face.loss import Loss
-from face.model import Exported, FaceNet, rotation_from_6d
+from face.model import Exported, FaceNet, fold, is_folded, rotation_from_6d
 
 HERE = Path(__file__).resolve().parents[1]
 FACES = os.environ.get("FACES")
@@ -50,6 +50,12 @@ def head(seed=3):
     for k, v in fields.items():
         label[k] = v
     return label, points
+
+
+def seen_label():
+    """A label, and the crop that a tracker would cut."""
+    label, _ = head()
+    return label, crops.crop_from_picture(*crops.roi_around(label["landmarks"][:, :2]))
 
 
 def seen(target, points):
@@ -110,6 +116,29 @@ class Network(unittest.TestCase):
         columns = torch.cat([rotation[:, :, 0] * 3, rotation[:, :, 1] + rotation[:, :, 0]], 1)
         torch.testing.assert_close(rotation_from_6d(columns), rotation, atol=1e-5, rtol=0)
 
+    def test_what_goes_to_the_head_comes_back(self):
+        points = crops.targets(*seen_label())["landmarks"]
+        points = torch.from_numpy(points)[None]
+        frame = self.net.head_frame(points)
+        back = frame.to_crop(frame.to_head(points).transpose(1, 2)).transpose(1, 2)
+        torch.testing.assert_close(back, points, atol=1e-4, rtol=0)
+
+    def test_a_folded_network_says_the_same(self):
+        for module in self.net.modules():
+            if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+                torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+                torch.nn.init.uniform_(module.weight, 0.5, 2)
+        image = torch.rand(2, 3, 192, 192)
+        with torch.no_grad():
+            before = self.net(image)
+            self.assertFalse(is_folded(self.net.state_dict()))
+            for linear in (False, True):
+                after = fold(self.net, linear)(image)
+                self.assertTrue(is_folded(self.net.state_dict()))
+                for name, value in before.items():
+                    torch.testing.assert_close(after[name], value, atol=1e-3, rtol=1e-3, msg=name)
+
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)
         alone, told = self.net(image), self.net(image, neutral, torch.zeros(2, 1))
@@ -131,8 +160,7 @@ class Network(unittest.TestCase):
 
 class Losses(unittest.TestCase):
     def setUp(self):
-        self.label, _ = head()
-        target = crops.targets(self.label, crops.crop_from_picture(*crops.roi_around(self.label["landmarks"][:, :2])))
+        target = crops.targets(*seen_label())
         self.truth = {k: torch.from_numpy(v)[None] for k, v in target.items()}
         self.truth |= {"presence": torch.ones(1), "mirrored": torch.zeros(1)}
         rotation = torch.cat([self.truth["rotation"][:, :, 0], self.truth["rotation"][:, :, 1]], 1)

@@ -29,7 +29,10 @@ def arguments():
     p.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
     p.add_argument("--compile", action="store_true", help="compile the trunk first, which takes a minute or two")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
-    return p.parse_args()
+    a = p.parse_args()
+    if (a.fold or a.freeze_trunk) and not a.start:
+        p.error("--fold and --freeze-trunk go on from what was trained: say where it is with --start")
+    return a
 
 
 def losses(loss, net, batch, progress):
@@ -56,7 +59,7 @@ def started(a):
     there = first["presence"] > 0.5
     net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
     if a.start:
-        weights = weights_of(a.start)
+        weights = weights_of(torch.load(a.start, map_location="cpu"))
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)
     if a.freeze_trunk:
         net.freeze_trunk()

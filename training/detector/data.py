@@ -11,13 +11,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from dataset import DatasetError, Shard
 from face.data import load_picture
 from face.distort import distort
+from face.lettering import letter
 
 SIZE = 256
 STRIDE = 8
 CELLS = SIZE // STRIDE
 FACES_MAX = 8
-# `Detection::roi` in src/infer/detector.rs makes a region 1.5 times the box; the landmark network wants 1.35 landmarks.
-BOX = 1.35 / 1.5
 # Right eye, left eye, nose tip, middle of the mouth, right ear, left ear: means of landmarks.
 KEYPOINTS = ((33, 133, 159, 145), (263, 362, 386, 374), (1,), (13, 14), (234,), (454,))
 
@@ -26,7 +25,7 @@ def face_of(landmarks):
     """(14,) centre, size and keypoints of a face with these (478, 2) landmarks, in their pixels."""
     low, high = landmarks.min(0), landmarks.max(0)
     points = [landmarks[list(k)].mean(0) for k in KEYPOINTS]
-    return np.concatenate([(low + high) / 2, (high - low) * BOX, *points])
+    return np.concatenate([(low + high) / 2, high - low, *points])
 
 
 def through(affine, face):
@@ -55,17 +54,25 @@ class Scenes(IterableDataset):
             yield self.scene(shards, rng)
 
     def scene(self, shards, rng):
-        canvas, faces = self.background(rng), []
+        """A picture, the faces in it, and those whose middle is covered: neither told of nor denied."""
+        canvas, faces, hidden = self.background(rng), [], []
+        if rng.random() < 0.2:
+            letter(canvas, rng)
         for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.12, 0.5, 0.23, 0.15]))):
             shard = shards[rng.integers(len(shards))]
             i = int(rng.integers(len(shard)))
-            self.lay(canvas, faces, shard.picture(i), face_of(shard.labels["landmarks"][i][:, :2].astype(np.float64)), rng)
+            face = face_of(shard.labels["landmarks"][i][:, :2].astype(np.float64))
+            face, covered = self.lay(canvas, shard.picture(i), face, rng)
+            hide(faces, hidden, covered)
+            faces.append(face)
             if rng.random() < 0.3:
-                self.patch(canvas, faces, rng)
+                hide(faces, hidden, self.patch(canvas, rng))
+        if rng.random() < 0.4:
+            hide(faces, hidden, bars(canvas, rng))
         if rng.random() < 0.5:
             canvas = canvas[:, ::-1]
-            faces = [mirrored(f) for f in faces]
-        return distort(np.ascontiguousarray(canvas), rng), faces
+            faces, hidden = [mirrored(f) for f in faces], [mirrored(f) for f in hidden]
+        return distort(np.ascontiguousarray(canvas), rng), faces, hidden
 
     def background(self, rng):
         if not self.backgrounds or rng.random() < 0.1:
@@ -76,18 +83,16 @@ class Scenes(IterableDataset):
         y, x = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
         return cv2.resize(picture[y : y + side, x : x + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
-    def patch(self, canvas, faces, rng):
+    def patch(self, canvas, rng):
         """Lays a picture without a face on to the canvas: an edge around something does not make it a face."""
         side = np.exp(rng.uniform(np.log(12), np.log(160)))
         nobody = np.full(16, -1e4)
         nobody[:4] = SIZE / 2, SIZE / 2, SIZE / 1.5, SIZE / 1.5
-        before = list(faces)
-        self.lay(canvas, faces, self.background(rng), nobody, rng, side)
-        faces[:] = [f for f in before if any(f is g for g in faces)]
+        return self.lay(canvas, self.background(rng), nobody, rng, side)[1]
 
-    def lay(self, canvas, faces, picture, face, rng, size=None):
-        """Lays a rendered picture on to the canvas, its face at a size drawn evenly in octaves. What lies under the new
-        picture is seen no more."""
+    def lay(self, canvas, picture, face, rng, size=None):
+        """Lays a rendered picture on to the canvas, its face at a size drawn evenly in octaves. Gives the face as it lies
+        there, and what of the canvas is now covered, 0 to 255."""
         size = size or np.exp(rng.uniform(np.log(9), np.log(230)))
         scale = size / face[2:4].max()
         turn = rng.uniform(-1.05, 1.05) if rng.random() < 0.5 else rng.normal() * 0.15
@@ -111,8 +116,23 @@ class Scenes(IterableDataset):
             covered = cv2.GaussianBlur(covered, (0, 0), 0.03 * size + 0.5)
         share = (covered.astype(np.float32) / 255)[..., None]
         canvas[:] = (canvas * (1 - share) + warp(shrunk) * share).astype(np.uint8)
-        faces[:] = [f for f in faces if covered[at(f[1]), at(f[0])] < 128]
-        faces.append(through(affine, face))
+        return through(affine, face), covered
+
+
+def hide(faces, hidden, covered):
+    """Moves the faces whose middle is covered from `faces` to `hidden`."""
+    gone = [f for f in faces if covered[at(f[1]), at(f[0])] >= 128]
+    hidden += gone
+    faces[:] = [f for f in faces if not any(f is g for g in gone)]
+
+
+def bars(canvas, rng):
+    """Black above and below, as where a wide frame is searched as a square. Gives what they cover."""
+    high = int(SIZE * rng.uniform(0.08, 0.24))
+    covered = np.zeros(canvas.shape[:2], np.uint8)
+    for part in (slice(0, high), slice(SIZE - high, SIZE)):
+        canvas[part], covered[part] = 0, 255
+    return covered
 
 
 def at(v):
@@ -137,10 +157,13 @@ def collate(scenes):
     nothing is asked, else 0; and the face."""
     wanted = np.zeros((len(scenes), CELLS, CELLS), np.float32)
     faces = np.zeros((len(scenes), CELLS, CELLS, 16), np.float32)
-    for k, (_, found) in enumerate(scenes):
+    for k, (_, found, hidden) in enumerate(scenes):
+        for face in hidden:
+            assign(wanted[k], faces[k], face)
+        wanted[k][wanted[k] > 0] = -1
         for face in sorted(found, key=lambda f: -f[2:4].max()):
             assign(wanted[k], faces[k], face)
-    images = torch.from_numpy(np.stack([image for image, _ in scenes]))
+    images = torch.from_numpy(np.stack([image for image, _, _ in scenes]))
     return {"image": images, "wanted": torch.from_numpy(wanted), "face": torch.from_numpy(faces)}
 
 

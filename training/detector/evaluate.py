@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Measure a trained detector on scenes composed of faces that it never saw."""
+"""Measure a trained detector on scenes composed of faces that it never saw, on request beside a packaged one."""
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 
-from detector.data import Scenes
+from detector.data import SIZE, Scenes
 from detector.model import Detector
+from face.keypoints import cells
 from loop import weights_of
 
 FOUND = 0.5
@@ -36,14 +38,15 @@ def figures(net, seen, device="cpu"):
     """Recall by size, false alarms, and how far eyes are off."""
     net.eval()
     hits, sizes, false, eyes = [], [], 0, []
-    for image, faces in seen:
+    for image, faces, hidden in seen:
         x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
         boxes, scores = (v[0].cpu().numpy() for v in net(x))
         found = suppress(boxes, 1 / (1 + np.exp(-scores)), net.centres.cpu().numpy())
-        claimed = set()
+        near = lambda f, face: np.hypot(*(f[:2] - face[:2])) < 0.3 * face[2:4].max()
+        claimed = {k for k, f in enumerate(found) if any(near(f, face) for face in hidden)}
         for face in faces:
             size = face[2:4].max()
-            match = [k for k, f in enumerate(found) if np.hypot(*(f[:2] - face[:2])) < 0.3 * size and 0.6 < f[2:4].max() / size < 1.6]
+            match = [k for k, f in enumerate(found) if near(f, face) and 0.6 < f[2:4].max() / size < 1.6]
             hits.append(bool(match))
             sizes.append(size)
             claimed.update(match)
@@ -59,6 +62,27 @@ def figures(net, seen, device="cpu"):
     }  # fmt: skip
 
 
+class Packaged:
+    """MediaPipe's detector, as `facetrackd models install` leaves it, in the place of a `Detector`."""
+
+    # Strides of its maps and anchors in a cell, by its input's side; `anchors` in src/infer/detector.rs has them too.
+    MAPS = {128: ((8, 2), (16, 6)), 192: ((4, 1),)}
+
+    def __init__(self, path):
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.side = self.session.get_inputs()[0].shape[2]
+        maps = ((self.side // stride, k) for stride, k in self.MAPS[self.side])
+        self.centres = SIZE * torch.cat([cells(n, n).repeat_interleave(k, 0) for n, k in maps])
+
+    def eval(self):
+        pass
+
+    def __call__(self, image):
+        small = torch.nn.functional.interpolate(image, size=(self.side, self.side), mode="bilinear", antialias=True)
+        boxes, scores = self.session.run(["boxes", "scores"], {"image": (small * 2 - 1).numpy()})
+        return torch.from_numpy(boxes) * (SIZE / self.side), torch.from_numpy(scores)
+
+
 def load(path):
     saved = torch.load(path, map_location="cpu")
     net = Detector()
@@ -71,10 +95,14 @@ def main():
     p.add_argument("model", type=Path, help="RUN/model.pt or RUN/checkpoint.pt")
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[])
+    p.add_argument("--beside", type=Path, nargs="*", default=[], help="face_detection_*.onnx, as `facetrackd models install` leaves them")
     a = p.parse_args()
-    net, _ = load(a.model)
-    for name, value in figures(net, scenes(a.faces, a.backgrounds, 400)).items():
-        print(f"{name:20} {value:.4f}")
+    seen = scenes(a.faces, a.backgrounds, 400)
+    nets = [load(a.model)[0], *map(Packaged, a.beside)]
+    columns = [figures(net, seen) for net in nets]
+    print(f"{'':20}", *(f"{p.stem[-16:]:>16}" for p in (a.model, *a.beside)))
+    for name in columns[0]:
+        print(f"{name:20}", *(f"{c[name]:16.4f}" for c in columns))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ multiply-adds; {median:.0f} µs a run on one thread where this was written (leas
 | `boxes` | 1 x 1024 x 16 | for each cell of 8 pixels, row by row: the box's centre from the cell's, width, height, then right eye, left eye, nose tip, mouth, right ear, left ear from the cell's centre; pixels |
 | `scores` | 1 x 1024 | the logit of a face there |
 
-A box is 0.9 times that of the face's 478 landmarks.
+A box is that of the face's 478 landmarks.
 
 {licences}
 ## What was run
@@ -66,7 +66,7 @@ def main():
     halve(graph.graph)
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
-    worst = compare(net, path, [image for image, _ in seen[:64]])
+    worst = compare(net, path, [image for image, _, _ in seen[:64]])
     if worst > 1e-4:
         raise SystemExit(f"{path} differs from PyTorch by {worst:.2g} of the input's side")
     write(a, net, saved, path, figures(net, seen), worst)

@@ -4,7 +4,9 @@ import torch
 from torch import nn
 
 from detector.data import CELLS, SIZE, STRIDE
-from face.model import Bottleneck, convolution
+from face.keypoints import cells
+from face.layers import convolution, enlarged
+from face.model import Bottleneck
 
 
 class Detector(nn.Module):
@@ -26,16 +28,14 @@ class Detector(nn.Module):
         with torch.no_grad():
             self.head.bias.zero_()
             self.head.bias[16] = -4.0
-        grid = (torch.arange(CELLS) + 0.5) * STRIDE
-        self.register_buffer("centres", torch.stack(torch.meshgrid(grid, grid, indexing="xy"), 2).view(-1, 2))
+        self.register_buffer("centres", SIZE * cells(CELLS, CELLS))
 
     def forward(self, image):
         near = self.near((image - 0.5) * 4)
         middle = self.middle(near)
         far = self.far(middle)
-        up = lambda x: nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
-        middle = self.mix_middle(torch.relu(middle + up(self.far_up(far))))
-        near = self.mix_near(torch.relu(near + up(self.middle_up(middle))))
+        middle = self.mix_middle(torch.relu(middle + enlarged(self.far_up(far))))
+        near = self.mix_near(torch.relu(near + enlarged(self.middle_up(middle))))
         out = self.head(near).flatten(2).transpose(1, 2).float()
         size = (out[:, :, 2:4].clamp(-4, 4)).exp() * 32
         # Points in sizes of a face: the same number for near and far ones.

@@ -46,7 +46,7 @@ def losses(net, batch, _progress):
         "score": score,
         "place": 4 * near(mine[:, :2], points[:, :2]),
         "size": 2 * (mine[:, 2:4].log() - truth[:, 2:4].log()).abs().mean(),
-        "points": 4 * near(mine[:, 4:], points[:, 4:]),
+        "points": 16 * near(mine[:, 4:], points[:, 4:]),
     }
 
 

@@ -40,14 +40,13 @@ def apply(affine, points):
 
 def targets(label, matrix):
     """What the network is to say of a face seen through `matrix`, the crop_from_picture of this view."""
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    landmarks = label["landmarks"].astype(np.float64)
-    points = np.column_stack([apply(matrix, landmarks[:, :2]), landmarks[:, 2] * scale])
     crop_from_frame = compose(matrix, label["picture_from_frame"].astype(np.float64))
     turn, depth, origin = camera_of(label, crop_from_frame)
     rotation = turn @ label["rotation"]
+    # Depth along the crop's ray: along the frame's axis it would grow to one side, which the crop cannot know.
+    away = label["head_mm"].astype(np.float64) @ rotation[2] / (1000 * np.exp(depth))
     return {
-        "landmarks": points.astype(np.float32),
+        "landmarks": np.column_stack([apply(matrix, label["landmarks"][:, :2].astype(np.float64)), away]).astype(np.float32),
         "blendshapes": label["blendshapes"].astype(np.float32),
         "rotation": rotation.astype(np.float32),
         "place": np.array([*origin, depth], np.float32),
@@ -110,6 +109,7 @@ def mirrored(picture, label, neutral):
     out = {name: np.array(label[name]) for name in label.dtype.names}
     out["landmarks"] = out["landmarks"][LANDMARK_MIRROR] * [-1, 1, 1] + [width, 0, 0]
     out["visible"] = out["visible"][LANDMARK_MIRROR]
+    out["head_mm"] = out["head_mm"][LANDMARK_MIRROR] * np.array([-1, 1, 1], np.float16)
     out["blendshapes"] = out["blendshapes"][MIRROR]
     flip = np.diag([-1.0, 1.0, 1.0])
     out["rotation"] = flip @ out["rotation"] @ flip

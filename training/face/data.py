@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from dataset import DatasetError, Shard
 from face import crops
 from face.distort import distort
+from face.lettering import letter
 
 SIZE = 192
 # Targets of a picture without a face: presence alone counts there.
@@ -136,7 +137,10 @@ class Crops(IterableDataset):
             roi = elsewhere(roi, rng)
         matrix = crops.crop_from_picture(*roi)
         sample = {name: np.zeros(shape, np.float32) for name, shape in EMPTY.items()}
-        sample["image"] = distort(cut(picture, matrix, rng), rng, self.distortion)
+        image = cut(picture, matrix, rng)
+        if rng.random() < 0.3:
+            letter(image, rng)
+        sample["image"] = distort(image, rng, self.distortion)
         sample["from_unit"] = matrix.astype(np.float32)
         return sample | {name: np.float32(0) for name in ("mirrored", "presence", "still")}
 

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from expression.coefficients import INDEX, LANDMARK_MIRROR
+from face import keypoints, regions
 from face.model import HeadFrame, rotation_from_6d, squash
 
 # What viewers notice first, and what moves few points, weighs more; unlisted coefficients weigh 1.
@@ -54,6 +55,8 @@ class Loss(torch.nn.Module):
         t = {k: v[there] for k, v in truth.items()}
         terms["landmarks"] = self.landmarks(o, t)
         terms["coarse"] = 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean()
+        terms["keypoints"] = 15 * self.apart(o["keypoints"], t["landmarks"][:, keypoints.FACE])
+        terms["found"] = 30 * self.apart(o["found"], t["landmarks"][:, regions.POINTS])
         terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
         terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
@@ -84,6 +87,11 @@ class Loss(torch.nn.Module):
     def misses(landmarks, truth):
         """Squared distances. Depth, which a picture hardly shows, counts a third."""
         return ((landmarks - truth) * landmarks.new_tensor([1.0, 1.0, 0.33])).square().sum(2)
+
+    @staticmethod
+    def apart(places, truth):
+        """Mean distance of (n, 2, k) from (n, k, 3), without its depth."""
+        return ((places.transpose(1, 2) - truth[:, :, :2]).square().sum(2) + 1e-7).sqrt().mean()
 
     def shape(self, x):
         """In the head's frame, where a turn of the head does not drown what the face does."""

@@ -10,22 +10,21 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.align import PLACE, STABLE, WEIGHT
-from expression.coefficients import LANDMARK_MIRROR
+from face import keypoints, regions
 from face.data import SIZE
-from face.layers import convolution, sampled
-from face.regions import EYE_FEATURES, MOUTH_FEATURES, REGIONS, Regions
+from face.keypoints import Keypoints
+from face.layers import convolution, enlarged
+from face.regions import Regions
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
-FEATURES, LOCAL, SHAPE = 320, 192, 96
+FEATURES, SHAPE = 192, 96
 LIGHT = 9 * 3
+# Channels on the way back up to the map of keypoints.
+WIDTH = 40
+# Where the expression shows in the shape.
+SHAPED = sorted({*keypoints.FACE, *regions.POINTS})
 # From the picture's axes, y down and z away, to the head's.
 UPRIGHT = (1.0, -1.0, -1.0)
-_RIGHT = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246, 468, 469, 470, 471, 472, 27, 23,
-          70, 63, 105, 66, 107, 52, 50, 205, 98]  # fmt: skip
-_MIDDLE = [0, 13, 14, 17, 37, 267, 40, 270, 61, 291, 78, 308, 80, 310, 82, 312, 84, 314, 87, 317, 88, 318, 91, 321,
-           181, 405, 1, 6, 9, 18, 152, 164, 200, 43, 273]  # fmt: skip
-# Lids, irises, brows, cheeks and nostrils of both sides, lips, nose and chin.
-LOOKED_AT = sorted({*_RIGHT, *_MIDDLE, *LANDMARK_MIRROR[_RIGHT].tolist()})
 
 
 class Bottleneck(nn.Module):
@@ -45,51 +44,28 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Module):
-    """(n, 3, 192, 192) of -2 to 2 -> (n, FEATURES), and the maps of 48 x 48 and 24 x 24 on the way."""
+    """(n, 3, 192, 192) of -2 to 2 -> (n, FEATURES), and a map of 24 x 24 that has seen the whole face."""
 
     def __init__(self):
         super().__init__()
-        self.fine = nn.Sequential(
-            convolution(3, 12, 3, 2), convolution(12, 28, 3, 2),
-            Bottleneck(28, 28, 16),
-            Bottleneck(28, 64, 32, 2), Bottleneck(64, 64, 32),
-            Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48),
+        self.near = nn.Sequential(convolution(3, 12, 3, 2), convolution(12, 28, 3, 2), Bottleneck(28, 64, 32, 2))
+        self.middle = nn.Sequential(Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48))
+        self.far = Bottleneck(128, 192, 64, 2)
+        self.join = nn.Sequential(
+            convolution(192, 32, 1), nn.Flatten(),
+            # Normalised, or the first steps, which pull all heads to the mean face, silence every feature for good.
+            nn.Sequential(nn.Linear(32 * (SIZE // 32) ** 2, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU()),
         )  # fmt: skip
-        self.coarse = Bottleneck(128, 192, 64, 2)
-        # Where things are is read off the maps themselves; averaging them first would lose it. The finer map is for lids
-        # and lips.
-        self.fine_out, self.coarse_out = convolution(128, 16, 1), convolution(192, 32, 1)
-        side = SIZE // 16
-        inputs = 16 * side**2 + 32 * (side // 2) ** 2
-        # Normalised, or the first steps, which pull all heads to the mean face, silence every feature for good.
-        self.join = nn.Sequential(nn.Linear(inputs, FEATURES, bias=False), nn.BatchNorm1d(FEATURES))
+        self.far_up, self.middle_side = convolution(192, WIDTH, 1, relu=False), convolution(128, WIDTH, 1, relu=False)
+        self.middle_mix, self.near_side = Bottleneck(WIDTH, WIDTH, 24), convolution(64, WIDTH, 1, relu=False)
+        self.near_mix = Bottleneck(WIDTH, WIDTH, 24)
 
     def forward(self, image):
-        large = self.fine[:3](image)
-        small = self.fine[3:5](large)
-        fine = self.fine[5:](small)
-        coarse = self.coarse(fine)
-        maps = [self.fine_out(fine).flatten(1), self.coarse_out(coarse).flatten(1)]
-        return torch.relu(self.join(torch.cat(maps, 1))), (large, small)
-
-
-class Local(nn.Module):
-    """What the maps hold at landmarks around eyes, brows, nose and mouth: (n, LOCAL).
-
-    A lid's edge is looked at where the lid is, so that nothing need be learnt anew for each place it can be in."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.register_buffer("points", torch.tensor(LOOKED_AT))
-        self.each = nn.ModuleList(nn.Linear(c, 12) for c in channels)
-        inputs = 12 * len(channels) * len(LOOKED_AT)
-        self.join = nn.Sequential(nn.Linear(inputs, LOCAL, bias=False), nn.BatchNorm1d(LOCAL))
-
-    def forward(self, maps, landmarks):
-        # Where to look is not learnt from what is seen there.
-        at = landmarks.detach()[:, self.points, :2].transpose(1, 2)
-        seen = torch.cat([each(sampled(m.float(), at).transpose(1, 2)) for each, m in zip(self.each, maps)], 2)
-        return torch.relu(self.join(torch.relu(seen).flatten(1)))
+        near = self.near(image)
+        middle = self.middle(near)
+        far = self.far(middle)
+        wide = self.middle_mix(torch.relu(self.middle_side(middle) + enlarged(self.far_up(far))))
+        return self.join(far), self.near_mix(torch.relu(self.near_side(near) + enlarged(wide)))
 
 
 class HeadFrame(nn.Module):
@@ -123,8 +99,9 @@ class Frame:
     def __init__(self, start, turn, size, middle):
         self.start, self.turn, self.size, self.middle = start, turn, size, middle
         self.upright = turn.new_tensor(UPRIGHT)
-        # What a step in the head is in the crop.
-        self.crop_from_head = self.upright[:, None] * turn * size
+        # What a step in the head is in the crop, but for the size.
+        self.turned = self.upright[:, None] * turn
+        self.crop_from_head = self.turned * size
 
     def to_head(self, points):
         return (points * self.upright - self.start) @ self.turn / self.size + self.middle
@@ -146,35 +123,45 @@ class FaceNet(nn.Module):
     def __init__(self, neutral=True):
         super().__init__()
         self.frozen = False
-        self.trunk, self.local, self.regions, self.head_frame = Trunk(), Local((28, 64)), Regions(), HeadFrame()
-        self.landmarks = nn.Linear(FEATURES, POINTS * 3)
-        # What is seen at the landmarks puts them right: a step of supervised descent (Xiong and De la Torre 2013).
-        self.refine = nn.Linear(LOCAL, POINTS * 3)
-        # The same in the head's frame, from eyes and mouth seen from the front.
-        self.settle = nn.Linear(REGIONS, POINTS * 3)
+        self.trunk, self.regions, self.head_frame = Trunk(), Regions(), HeadFrame()
+        side, points = SIZE // 8, 2 * len(keypoints.FACE)
+        self.keypoints = Keypoints(WIDTH, len(keypoints.FACE), keypoints.cells(side, side))
+        # All landmarks follow from some, with their depth; the rest of what is seen puts them right.
+        self.mesh = nn.Linear(points, POINTS * 3)
+        self.correction = nn.Sequential(nn.Linear(FEATURES + points, 96), nn.ReLU(), nn.Linear(96, POINTS * 3))
+        # How far each landmark follows the points that eyes and mouth were seen at from the front.
+        self.settle = nn.Linear(len(regions.POINTS), POINTS, bias=False)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
-        self.pose = nn.Sequential(nn.Linear(FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
-        self.eyes = nn.Sequential(nn.Linear(FEATURES + LOCAL + 2 * EYE_FEATURES, 96), nn.ReLU(), nn.Linear(96, 6 + 2))
+        # The pose that the landmarks have, and what it is off by. The head's own axes and origin are not those of its landmarks.
+        self.axes, self.origin = nn.Parameter(torch.eye(3)[:, :2].contiguous()), nn.Parameter(torch.zeros(3, 1))
+        self.pose = nn.Sequential(nn.Linear(FEATURES + points + 9, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
+        eye = regions.EYE_FEATURES + 2 * len(keypoints.EYE)
+        self.eyes = nn.Sequential(nn.Linear(2 * eye, 96), nn.ReLU(), nn.Linear(96, 3 + 1))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
         self.presence = nn.Linear(FEATURES, 1)
         # A mouth drawn aside looks the same where it is; its place in the head tells. The person at rest tells a raised
         # brow from a high one.
-        self.shape = nn.Linear(POINTS * 3, SHAPE)
-        self.neutral = nn.Linear(POINTS * 3, SHAPE) if neutral else None
-        self.expression = nn.Sequential(
-            nn.Linear(FEATURES + LOCAL + REGIONS + (2 if neutral else 1) * SHAPE, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS)
-        )
+        self.shape = nn.Linear(len(SHAPED) * 3, SHAPE)
+        self.neutral = nn.Linear(len(SHAPED) * 3, SHAPE) if neutral else None
+        told = FEATURES + regions.FEATURES + 2 * len(regions.POINTS) + (2 if neutral else 1) * SHAPE
+        self.expression = nn.Sequential(nn.Linear(told, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS))
         self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
+        self.register_buffer("settled", torch.tensor(regions.POINTS), persistent=False)
+        self.register_buffer("shaped", torch.tensor(SHAPED), persistent=False)
+        self.reset()
+
+    def reset(self):
+        """What heads say before they have learnt."""
         with torch.no_grad():
-            for head in (self.landmarks, self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
+            for head in (self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
                 head.weight.mul_(0.1)
-            for correction in (self.refine, self.settle):
-                nn.init.zeros_(correction.weight)
-                nn.init.zeros_(correction.bias)
+            nn.init.zeros_(self.correction[-1].weight)
+            nn.init.zeros_(self.correction[-1].bias)
+            nn.init.zeros_(self.settle.weight)
             self.log_sigma.bias.fill_(-3.5)
-            self.pose[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, -1, 0, 0.5, 0.5, -1.5]))
-            self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, -1, 0, 0, -1, 0.8, 0.8]))
+            self.pose[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, -2]))
+            self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, 1, 0.8]))
 
     def freeze_trunk(self):
         """Lets only heads and regions learn from now on, which costs less."""
@@ -187,54 +174,87 @@ class FaceNet(nn.Module):
             self.trunk.eval()
         return self
 
-    def start_from(self, landmarks, neutrals):
-        """Sets the mean face (478, 3) that training starts from, and the mean neutral."""
+    def start_from(self, landmarks, neutral):
+        """Starts from what labels tell without pictures: crops' landmarks (m, 478, 3), and the mean person at rest."""
         with torch.no_grad():
-            self.landmarks.bias.copy_(landmarks.flatten())
-            self.neutral_mean.copy_(neutrals)
+            self.neutral_mean.copy_(neutral)
+            seen = landmarks[:, keypoints.FACE, :2]
+            self.keypoints.expect(seen.mean(0), 0.15)
+            self.regions.expect(neutral)
+            # Ridge regression of all landmarks from the keypoints.
+            x, y = (seen - 0.5).transpose(1, 2).flatten(1).double(), landmarks.flatten(1).double()
+            middle, mean = x.mean(0), y.mean(0)
+            gram = (x - middle).T @ (x - middle) / len(x) + 1e-5 * torch.eye(x.shape[1])
+            weight = torch.linalg.solve(gram, (x - middle).T @ (y - mean) / len(x))
+            self.mesh.weight.copy_(weight.T)
+            self.mesh.bias.copy_(mean - middle @ weight)
+            near = (-torch.cdist(neutral, neutral[regions.POINTS]).square() / (2 * 0.04**2)).exp()
+            self.settle.weight.copy_(near / (near.sum(1, keepdim=True) + 0.1))
 
     def forward(self, image, neutral=None, known=None):
         """`image` is (n, 3, 192, 192) of -2 to 2."""
-        f, maps = self.trunk(image)
+        f, wide = self.trunk(image)
+        points = self.keypoints(wide)
         # Half precision would put landmarks on a grid of half a pixel.
         with torch.autocast(image.device.type, enabled=False):
             f = f.float()
-            coarse = self.landmarks(f).view(-1, POINTS, 3)
+            seen = (points - 0.5).flatten(1)
+            coarse = (self.mesh(seen) + self.correction(torch.cat([f, seen], 1))).view(-1, POINTS, 3)
             # Where to look is not learnt from what is seen there.
             frame = self.head_frame(coarse.detach())
-        regions = self.regions(image, frame)
+        looks = self.regions(image, frame)
         with torch.autocast(image.device.type, enabled=False):
-            return self.heads(f, maps, regions.float(), coarse, frame, neutral, known)
+            out = self.heads(f, seen, coarse, frame, looks, neutral, known)
+        return {**out, "keypoints": points}
 
-    def heads(self, f, maps, regions, coarse, frame, neutral, known):
-        n = len(f)
-        local = self.local(maps, coarse)
-        settled = self.settle(regions).view(n, POINTS, 3) @ frame.crop_from_head.transpose(1, 2)
-        landmarks = coarse + self.refine(local).view(n, POINTS, 3) + settled
-        near = torch.cat([f, local, regions], 1)
-        pose, eyes = self.pose(f), self.eyes(near[:, : -MOUTH_FEATURES])
+    def heads(self, f, seen, coarse, frame, looks, neutral, known):
+        features, places = looks
+        found = frame.to_crop(places)[:, :2]
+        follow = self.settle(found - coarse[:, self.settled, :2].transpose(1, 2)).transpose(1, 2)
+        landmarks = coarse + nn.functional.pad(follow, (0, 1))
+        # In the head, against the mean person's.
+        aside = 10 * (places - self.neutral_mean[self.settled].T)[:, :2]
+        gaze, openness = self.look(features, aside, frame)
+        near = torch.cat([f, features, aside.flatten(1)], 1)
+        pose = self.pose(torch.cat([f, seen, frame.turn.flatten(1)], 1))
+        rotation = pose[:, :6] + (frame.turned @ self.axes).transpose(1, 2).flatten(1)
+        origin = frame.to_crop(self.origin)[:, :2, 0]
+        place = pose[:, 6:] + torch.cat([origin, -frame.size.log()[:, :, 0]], 1)
         return {
             "coarse": coarse,
+            "found": found,
             "landmarks": landmarks,
             "log_sigma": self.log_sigma(f),
-            "rotation": pose[:, :6],
-            "place": pose[:, 6:],
-            "gaze": eyes[:, :6].view(n, 2, 3),
-            "openness": eyes[:, 6:],
-            "light": self.scene(f).view(n, 9, 3),
+            "rotation": rotation,
+            "place": place,
+            "gaze": gaze,
+            "openness": openness,
+            "light": self.scene(f).view(-1, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": self.expression(torch.cat([near, *self.shapes(landmarks.detach(), neutral, known)], 1)),
+            "blendshapes": self.expression(torch.cat([near, *self.shapes(frame.to_head(landmarks.detach()), neutral, known)], 1)),
         }
 
-    def shapes(self, landmarks, neutral, known):
-        """The face's shape against the mean person's and, where it is known, against the person's own at rest."""
-        shape = self.head_frame(landmarks).to_head(landmarks)
-        parts = [torch.relu(self.shape(10 * (shape - self.neutral_mean).flatten(1)))]
+    def look(self, features, aside, frame):
+        """(n, 2, 3) where the eyes look in the crop, and (n, 2) how far they are open. One network for both, the right one
+        in a mirror; each is told of the other, which may be better seen."""
+        each, k = regions.EYE_FEATURES, len(keypoints.EYE)
+        left = torch.cat([features[:, :each], aside[:, :, :k].flatten(1)], 1)
+        flipped = aside[:, :, k : 2 * k] * self.regions.mirror[:2]
+        right = torch.cat([features[:, each : 2 * each], flipped.flatten(1)], 1)
+        both = torch.cat([torch.cat([left, right], 1), torch.cat([right, left], 1)])
+        told = self.eyes(both).view(2, -1, 4)
+        gaze = torch.stack([told[0, :, :3], told[1, :, :3] * self.regions.mirror[:, 0]], 1)
+        return gaze @ frame.turned.transpose(1, 2), told[:, :, 3].T
+
+    def shapes(self, shape, neutral, known):
+        """The face's shape in the head against the mean person's and, where it is known, against the person's own at rest."""
+        away = lambda rest: 10 * (shape[:, self.shaped] - rest).flatten(1)
+        parts = [torch.relu(self.shape(away(self.neutral_mean[self.shaped])))]
         if self.neutral is not None and neutral is None:
             parts.append(torch.zeros_like(parts[0]))
         elif self.neutral is not None:
-            parts.append(torch.relu(self.neutral(10 * (shape - neutral).flatten(1) * known)) * known)
+            parts.append(torch.relu(self.neutral(away(neutral[:, self.shaped]) * known)) * known)
         return parts
 
 
@@ -280,7 +300,7 @@ def fold(net, linear=True):
 
 def is_folded(weights):
     """Whether these are the weights of a network with folded convolutions."""
-    return "trunk.fine.0.1.running_mean" not in weights
+    return "trunk.near.0.1.running_mean" not in weights
 
 
 def squash(x):

@@ -19,10 +19,10 @@ import torch
 
 from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR
-from face import crops
+from face import crops, keypoints, regions
 from face.export import rounded, to_onnx
 from face.loss import Loss
-from face.model import Exported, FaceNet, fold, is_folded, rotation_from_6d
+from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 
 HERE = Path(__file__).resolve().parents[1]
 FACES = os.environ.get("FACES")
@@ -45,6 +45,7 @@ def head(seed=3):
         "translation_mm": place, "focal_px": np.float64(focal), "principal_px": principal, "frame_px": np.array([640.0, 480]),
         "picture_from_frame": np.array([[1.0, 0, 0], [0, 1, 0]]), "blendshapes": rng.random(52), "gaze": np.array([[0, 0, -1.0], [0.1, 0, -0.99]]),
         "eye_openness_mm": np.array([9.0, 3.0]), "light_sh": rng.normal(size=(9, 3)), "identity": rng.normal(size=100), "visible": np.full(478, 255),
+        "head_mm": points,
     }  # fmt: skip
     label = np.zeros((), [(k, np.float64, np.shape(v)) for k, v in fields.items()])
     for k, v in fields.items():
@@ -98,6 +99,18 @@ class Geometry(unittest.TestCase):
         sign = np.array([1, 1, 1, -1, -1, 1, 1, -1, 1])[:, None]
         np.testing.assert_allclose(there["light"] * sign, self.target["light"], atol=1e-5)
 
+    def test_depth_grows_along_the_ray_wherever_the_face_stands(self):
+        # Distances that a picture from straight ahead would not change: eye corners of a level head are equally deep.
+        roi = crops.roi_around(self.label["landmarks"][:, :2])
+        for shift in (-900.0, 0.0, 900.0):
+            label = self.label.copy()
+            label["translation_mm"] = self.label["translation_mm"] + [shift, 0, 0]
+            label["landmarks"] = self.label["landmarks"] + [shift * 700 / 900, 0, 0]
+            there = crops.targets(label, crops.crop_from_picture(roi[0] + [shift * 700 / 900, 0], roi[1], roi[2]))
+            across = there["rotation"] @ (self.points[33] - self.points[263])
+            depth = there["landmarks"][33, 2] - there["landmarks"][263, 2]
+            np.testing.assert_allclose(depth * np.exp(there["place"][2]) * 1000, across[2], atol=0.01)
+
     def test_turned_light_falls_from_the_turned_side(self):
         light = np.zeros((9, 3))
         light[3] = 1  # from +x
@@ -122,6 +135,23 @@ class Network(unittest.TestCase):
         frame = self.net.head_frame(points)
         back = frame.to_crop(frame.to_head(points).transpose(1, 2)).transpose(1, 2)
         torch.testing.assert_close(back, points, atol=1e-4, rtol=0)
+
+    def test_keypoints_are_read_between_the_cells_that_tell_of_them(self):
+        points = keypoints.Keypoints(2, 2, keypoints.cells(4, 8))
+        with torch.no_grad():
+            points.maps.weight.copy_(torch.eye(2)[:, :, None, None])
+            points.maps.bias.zero_()
+        maps = torch.full((1, 2, 4, 8), -9.0)
+        maps[0, 0, 1, 5] = maps[0, 0, 1, 6] = maps[0, 1, 3, 0] = 9
+        expected = torch.tensor([[[6 / 8, 0.5 / 8], [1.5 / 4, 3.5 / 4]]])
+        torch.testing.assert_close(points(maps), expected, atol=1e-5, rtol=0)
+
+    def test_what_is_put_right_at_eyes_and_mouth_moves_the_landmarks_there(self):
+        landmarks = torch.from_numpy(crops.targets(*seen_label())["landmarks"])
+        neutral = self.net.head_frame(landmarks[None]).to_head(landmarks[None])[0]
+        self.net.start_from(landmarks + 0.01 * torch.randn(64, POINTS, 3), neutral)
+        share = self.net.settle.weight.sum(1)
+        self.assertGreater(float(share[regions.POINTS].min()), 0.8)
 
     def test_a_folded_network_says_the_same(self):
         for module in self.net.modules():
@@ -164,12 +194,14 @@ class Losses(unittest.TestCase):
         self.truth = {k: torch.from_numpy(v)[None] for k, v in target.items()}
         self.truth |= {"presence": torch.ones(1), "mirrored": torch.zeros(1)}
         rotation = torch.cat([self.truth["rotation"][:, :, 0], self.truth["rotation"][:, :, 1]], 1)
-        self.right = {**self.truth, "coarse": self.truth["landmarks"], "rotation": rotation, "log_sigma": torch.full((1, 478), -7.0), "presence": torch.full((1, 1), 9.0)}
+        at = lambda indices: self.truth["landmarks"][:, indices, :2].transpose(1, 2)
+        places = {"keypoints": at(keypoints.FACE), "found": at(regions.POINTS)}
+        self.right = {**self.truth, "coarse": self.truth["landmarks"], "rotation": rotation, **places, "log_sigma": torch.full((1, 478), -7.0), "presence": torch.full((1, 1), 9.0)}
 
     def test_every_term_is_least_where_the_network_is_right(self):
         loss = Loss()
         best = loss(self.right, self.truth)
-        for name in ("landmarks", "coarse", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence"):
+        for name in ("landmarks", "coarse", "keypoints", "found", "blendshapes", "rotation", "place", "gaze", "openness", "light", "identity", "presence"):
             wrong = loss({**self.right, name: self.right[name] - 0.3}, self.truth)
             self.assertGreater(float(wrong[name]), float(best[name]), name)
 

@@ -55,9 +55,10 @@ def losses(loss, net, batch, progress):
 def started(a):
     """The network as training begins."""
     net = FaceNet(neutral=not a.without_neutral)
-    first = next(iter(loader(a.data, [], 256, 0, a.seed)))
-    there = first["presence"] > 0.5
-    net.start_from(first["landmarks"][there].mean(0), first["neutral"][there].mean(0))
+    first = [next(batches) for batches in [iter(loader(a.data, [], 256, 0, a.seed))] for _ in range(8)]
+    there = torch.cat([b["presence"] for b in first]) > 0.5
+    all_of = lambda name: torch.cat([b[name] for b in first])[there]
+    net.start_from(all_of("landmarks"), all_of("neutral").mean(0))
     if a.start:
         weights = weights_of(torch.load(a.start, map_location="cpu"))
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)

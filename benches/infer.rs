@@ -78,9 +78,13 @@ fn main() {
     preprocess(&frames[0]);
 
     let whole = Roi { center: Vec2::new(640.0, 360.0), side: 1280.0, rotation_rad: 0.0 };
-    for range in [Range::Short, Range::Full] {
-        let mut detector =
-            Detector::from_file(&runtime, &pack.model(range.model()), range).expect("a detector");
+    let packaged = |range: Range| Detector::from_file(&runtime, &pack.model(range.model()), range);
+    for (range, detector) in [
+        (Range::Short, packaged(Range::Short)),
+        (Range::Full, packaged(Range::Full)),
+        (Range::Own, Detector::own(&runtime)),
+    ] {
+        let mut detector = detector.expect("a detector");
         let mut stage = Stage::new(format!("detector {}", range.model()));
         for frame in frames.iter().cycle().take(RUNS) {
             stage.measure(|| detector.detect(frame, &whole, 0.5).map(<[_]>::len)).expect("it runs");

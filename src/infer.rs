@@ -145,6 +145,8 @@ impl Runtime {
 pub(crate) mod tests {
     use super::*;
     use crate::provision::{self, Event, InstalledPack};
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
 
     /// The runtime that all tests share.
     pub(crate) fn runtime() -> Runtime {
@@ -154,6 +156,17 @@ pub(crate) mod tests {
     /// The networks that all tests share, installed by the first that asks.
     pub(crate) fn pack() -> InstalledPack {
         provision::ensure(&|_: Event<'_>| ()).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// That a network's weights are those that its card and manifest speak of.
+    pub(crate) fn assert_is_of_manifest(onnx: &[u8], manifest: &str) {
+        let manifest: toml::Table = toml::from_str(manifest).unwrap();
+        let mut digest = String::new();
+        for byte in Sha256::digest(onnx) {
+            write!(digest, "{byte:02x}").unwrap();
+        }
+        assert_eq!(manifest["sha256"].as_str(), Some(digest.as_str()));
+        assert_eq!(manifest["bytes"].as_integer(), Some(onnx.len() as i64));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Faces in a picture without knowing where to look: MediaPipe's `BlazeFace` networks.
+//! Faces in a picture without knowing where to look: MediaPipe's `BlazeFace` networks, and facetrackd's own.
 //!
 //! Input: R, G, B planes of a square, -1 to 1, black outside of the image. Outputs: for each anchor a box and six
 //! points relative to the anchor's centre, in input pixels, and the logit of a face. Source of all constants: the
-//! graphs `face_detection_short_range` and `face_detection_full_range` in mediapipe 0.10.21.
+//! graphs `face_detection_short_range` and `face_detection_full_range` in mediapipe 0.10.21. Our own speaks the same
+//! language; see `models/detector.md`.
 
 use super::preprocess::{Border, Sampler, Target};
 use super::session::{Session, TensorSpec};
@@ -12,13 +13,17 @@ use crate::geom::{Rect, Roi};
 use glam::Vec2;
 use std::path::Path;
 
-/// Which of the two networks.
+const OWN: &[u8] = include_bytes!("../../models/detector.onnx");
+
+/// Which of the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// Input of 128 pixels; faces that fill about a tenth of the square or more.
     Short,
     /// Input of 192 pixels; smaller faces too.
     Full,
+    /// facetrackd's own, input of 256 pixels; faces from 9 pixels of these up.
+    Own,
 }
 
 impl Range {
@@ -27,6 +32,7 @@ impl Range {
         match self {
             Self::Short => "face_detection_short_range",
             Self::Full => "face_detection_full_range",
+            Self::Own => "detector",
         }
     }
 
@@ -34,6 +40,7 @@ impl Range {
         match self {
             Self::Short => 128,
             Self::Full => 192,
+            Self::Own => 256,
         }
     }
 
@@ -47,6 +54,10 @@ impl Range {
                 spec("image", &[1, 3, 192, 192]),
                 [spec("boxes", &[1, 2304, 16]), spec("scores", &[1, 2304])],
             ),
+            Self::Own => (
+                spec("image", &[1, 3, 256, 256]),
+                [spec("boxes", &[1, 1024, 16]), spec("scores", &[1, 1024])],
+            ),
         }
     }
 
@@ -55,6 +66,7 @@ impl Range {
         match self {
             Self::Short => &[(8, 2), (16, 6)],
             Self::Full => &[(4, 1)],
+            Self::Own => &[(8, 1)],
         }
     }
 }
@@ -114,7 +126,7 @@ const SAME_FACE_IOU: f32 = 0.3;
 /// More anchors than this never speak for faces at once; the rest of a picture that excites them all is left out.
 const CANDIDATES_MAX: usize = 256;
 
-/// One of the two networks with its buffers.
+/// One of the networks with its buffers.
 pub struct Detector {
     session: Session,
     sampler: Sampler,
@@ -131,16 +143,29 @@ impl Detector {
     /// As [`Session::from_file`].
     pub fn from_file(runtime: &Runtime, path: &Path, range: Range) -> Result<Self, InferError> {
         let (input, outputs) = range.specs();
-        let session = Session::from_file(runtime, path, 1, &[input], &outputs)?;
+        Ok(Self::new(Session::from_file(runtime, path, 1, &[input], &outputs)?, range))
+    }
+
+    /// Loads the network that is part of the program.
+    ///
+    /// # Errors
+    /// As [`Session::from_bytes`].
+    pub fn own(runtime: &Runtime) -> Result<Self, InferError> {
+        let (input, outputs) = Range::Own.specs();
+        let session = Session::from_bytes(runtime, Range::Own.model(), OWN, 1, &[input], &outputs)?;
+        Ok(Self::new(session, Range::Own))
+    }
+
+    fn new(session: Session, range: Range) -> Self {
         let target = Target { size: range.size(), range: (-1.0, 1.0), border: Border::Black };
-        Ok(Self {
+        Self {
             session,
             sampler: Sampler::new(target),
             anchors: anchors(range),
             size: range.size() as f32,
             candidates: Vec::with_capacity(CANDIDATES_MAX),
             found: Vec::with_capacity(CANDIDATES_MAX),
-        })
+        }
     }
 
     /// Faces in the square `region` whose score is `score_min` or more, the surest first.
@@ -208,6 +233,7 @@ pub(super) fn sigmoid(logit: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::infer::tests::assert_is_of_manifest;
 
     fn detection(x: f32, y: f32, side: f32, score: f32) -> Detection {
         let center = Vec2::new(x, y);
@@ -218,7 +244,7 @@ mod tests {
 
     #[test]
     fn anchors_are_as_many_as_the_outputs_and_fill_the_square_evenly() {
-        for (range, count) in [(Range::Short, 896), (Range::Full, 2304)] {
+        for (range, count) in [(Range::Short, 896), (Range::Full, 2304), (Range::Own, 1024)] {
             let anchors = anchors(range);
             assert_eq!(anchors.len(), count);
             assert_eq!(range.specs().1[0].shape[1] as usize, count);
@@ -227,6 +253,11 @@ mod tests {
         }
         assert_eq!(anchors(Range::Short)[0], anchors(Range::Short)[1]);
         assert!(anchors(Range::Short)[2].distance(Vec2::new(1.5, 0.5) / 16.0) < 1e-6);
+    }
+
+    #[test]
+    fn the_weights_are_those_of_the_manifest() {
+        assert_is_of_manifest(OWN, include_str!("../../models/detector.toml"));
     }
 
     #[test]

@@ -71,13 +71,11 @@ fn write(tensor: &mut [f32], face: &AlignedLandmarks) {
 mod tests {
     use super::*;
     use crate::face::{Blendshape, Landmarks};
-    use crate::infer::tests::runtime;
+    use crate::infer::tests::{assert_is_of_manifest, runtime};
     use crate::solve::align;
     use glam::Vec3;
     use proptest::prelude::*;
     use serde::Deserialize;
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write;
 
     /// Written by `training/expression/export.py`: what the trained model says of two rendered faces, and for each
     /// landmark its partner on the other side of the face.
@@ -156,13 +154,7 @@ mod tests {
 
     #[test]
     fn the_weights_are_those_of_the_manifest() {
-        let manifest: toml::Table = toml::from_str(include_str!("../../models/expression.toml")).unwrap();
-        let mut digest = String::new();
-        for byte in Sha256::digest(ONNX) {
-            write!(digest, "{byte:02x}").unwrap();
-        }
-        assert_eq!(manifest["sha256"].as_str(), Some(digest.as_str()));
-        assert_eq!(manifest["bytes"].as_integer(), Some(ONNX.len() as i64));
+        assert_is_of_manifest(ONNX, include_str!("../../models/expression.toml"));
     }
 
     proptest! {

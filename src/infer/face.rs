@@ -196,10 +196,8 @@ impl CropView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::infer::tests::runtime;
+    use crate::infer::tests::{assert_is_of_manifest, runtime};
     use serde::Deserialize;
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write;
 
     /// Written by `training/face/export.py`: what the trained network says of a picture of stripes.
     #[derive(Deserialize)]
@@ -238,13 +236,7 @@ mod tests {
 
     #[test]
     fn the_weights_are_those_of_the_manifest() {
-        let manifest: toml::Table = toml::from_str(include_str!("../../models/face.toml")).unwrap();
-        let mut digest = String::new();
-        for byte in Sha256::digest(ONNX) {
-            write!(digest, "{byte:02x}").unwrap();
-        }
-        assert_eq!(manifest["sha256"].as_str(), Some(digest.as_str()));
-        assert_eq!(manifest["bytes"].as_integer(), Some(ONNX.len() as i64));
+        assert_is_of_manifest(ONNX, include_str!("../../models/face.toml"));
     }
 
     /// A head that the crop's camera sees straight from the front, at the crop's middle.

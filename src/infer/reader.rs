@@ -16,10 +16,10 @@ use std::path::PathBuf;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Models {
-    /// MediaPipe's landmarks, and the expression network that reads them.
+    /// MediaPipe's: for measuring its landmarks, and the expression network that reads them.
     #[default]
     Packaged,
-    /// facetrackd's own, which reads everything from pixels. Faces are still found by the packaged detectors.
+    /// facetrackd's own: for measuring the one that reads everything from pixels.
     Own,
 }
 

@@ -7,7 +7,7 @@ pub use config::TrackerConfig;
 
 use super::detector::{Detection, Detector, Range};
 use super::landmarker;
-use super::reader::{Reader, Reading};
+use super::reader::{Models, Reader, Reading};
 use super::search::{Plan, Step};
 use super::{InferError, Runtime};
 use crate::clock::MonoTime;
@@ -115,7 +115,10 @@ impl Tracker {
         model: impl Fn(&str) -> PathBuf,
         config: &TrackerConfig,
     ) -> Result<Self, InferError> {
-        let detector = |range: Range| Detector::from_file(runtime, &model(range.model()), range);
+        let detector = |range: Range| match config.detector {
+            Models::Packaged => Detector::from_file(runtime, &model(range.model()), range),
+            Models::Own => Detector::own(runtime),
+        };
         let faces = config.faces.clamp(1, 8);
         Ok(Self {
             config: TrackerConfig { faces, ..config.clone() },
@@ -138,10 +141,11 @@ impl Tracker {
     /// Takes over another configuration. Faces beyond its number are let go, the newest first.
     pub fn reconfigure(&mut self, config: &TrackerConfig) {
         let faces = config.faces.clamp(1, 8);
-        if config.models != self.config.models {
+        let TrackerConfig { models, detector, .. } = self.config;
+        if (config.models, config.detector) != (models, detector) {
             tracing::warn!("other networks are taken at the next start");
         }
-        self.config = TrackerConfig { faces, models: self.config.models, ..config.clone() };
+        self.config = TrackerConfig { faces, models, detector, ..config.clone() };
         self.tracks.truncate(faces);
         self.tracks.reserve(faces);
         self.observations.resize_with(faces, Observation::empty);
@@ -288,7 +292,7 @@ impl Tracker {
     /// in the door.
     fn detect(&mut self, frame: &Frame, step: &Step) -> Result<(), InferError> {
         let detector = match step.range {
-            Range::Short => &mut self.short,
+            Range::Short | Range::Own => &mut self.short,
             Range::Full => &mut self.full,
         };
         let score_min = if step.weak { SCORE_WEAK } else { self.config.detection_min };

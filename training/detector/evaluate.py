@@ -34,14 +34,14 @@ def suppress(boxes, scores, centres, least=FOUND):
 
 
 @torch.no_grad()
-def figures(net, seen, device="cpu"):
+def figures(net, seen, device="cpu", least=FOUND):
     """Recall by size, false alarms, and how far eyes are off."""
     net.eval()
     hits, sizes, false, eyes = [], [], 0, []
     for image, faces, hidden in seen:
         x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
         boxes, scores = (v[0].cpu().numpy() for v in net(x))
-        found = suppress(boxes, 1 / (1 + np.exp(-scores)), net.centres.cpu().numpy())
+        found = suppress(boxes, 1 / (1 + np.exp(-scores)), net.centres.cpu().numpy(), least)
         near = lambda f, face: np.hypot(*(f[:2] - face[:2])) < 0.3 * face[2:4].max()
         claimed = {k for k, f in enumerate(found) if any(near(f, face) for face in hidden)}
         for face in faces:
@@ -96,10 +96,10 @@ def main():
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[])
     p.add_argument("--beside", type=Path, nargs="*", default=[], help="face_detection_*.onnx, as `facetrackd models install` leaves them")
+    p.add_argument("--belief", type=float, default=FOUND, help="from which on the trained one tells of a face")
     a = p.parse_args()
     seen = scenes(a.faces, a.backgrounds, 400)
-    nets = [load(a.model)[0], *map(Packaged, a.beside)]
-    columns = [figures(net, seen) for net in nets]
+    columns = [figures(load(a.model)[0], seen, least=a.belief), *(figures(Packaged(p), seen) for p in a.beside)]
     print(f"{'':20}", *(f"{p.stem[-16:]:>16}" for p in (a.model, *a.beside)))
     for name in columns[0]:
         print(f"{name:20}", *(f"{c[name]:16.4f}" for c in columns))

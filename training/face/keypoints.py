@@ -25,7 +25,7 @@ SHARPNESS = 8.0
 
 class Keypoints(nn.Module):
     """(n, channels, rows, columns) -> (n, d, k) places of k points: for each the mean of the cells' places, (cells, d),
-    weighed by the softmax of a map of its own (Nibali et al. 2018).
+    weighed by the softmax of a map of its own (Nibali et al. 2018). And these maps before their softmax, (n, k, cells).
 
     A point that is elsewhere is a map that is moved: nothing need be learnt anew for each place it can be in.
     """
@@ -46,8 +46,8 @@ class Keypoints(nn.Module):
     def forward(self, x):
         # Half precision would put points on a grid.
         with torch.autocast(x.device.type, enabled=False):
-            share = (SHARPNESS * self.maps(x.float()).flatten(2) + self.prior).softmax(2)
-            return self.places @ share.transpose(1, 2)
+            maps = nn.functional.conv2d(x.float(), SHARPNESS * self.maps.weight, SHARPNESS * self.maps.bias).flatten(2) + self.prior
+            return self.places @ maps.softmax(2).transpose(1, 2), maps
 
 
 def cells(rows, columns):

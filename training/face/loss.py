@@ -48,7 +48,8 @@ class Loss(torch.nn.Module):
 
     def forward(self, out, truth):
         """The terms by name. Faces are `presence` 1; where there is none only presence counts."""
-        out = {k: v.float() for k, v in out.items()}
+        maps = out.get("maps", [])
+        out = {k: v.float() for k, v in out.items() if k != "maps"}
         there = truth["presence"] > 0.5
         terms = {"presence": F.binary_cross_entropy_with_logits(out["presence"][:, 0], truth["presence"])}
         o = {k: v[there] for k, v in out.items()}
@@ -57,6 +58,8 @@ class Loss(torch.nn.Module):
         terms["coarse"] = 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean()
         terms["keypoints"] = 15 * self.apart(o["keypoints"], t["landmarks"][:, keypoints.FACE])
         terms["found"] = 30 * self.apart(o["found"], t["landmarks"][:, regions.POINTS])
+        if maps:
+            terms["maps"] = self.aim(maps, truth["landmarks"], there)
         terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
         terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
@@ -89,6 +92,25 @@ class Loss(torch.nn.Module):
         return ((landmarks - truth) * landmarks.new_tensor([1.0, 1.0, 0.33])).square().sum(2)
 
     @staticmethod
+    def aim(maps, landmarks, there):
+        """Cross entropy of the maps with a Gaussian of a cell's width around each point. The mean place alone is as well
+        reached by a broad map that leans to one side, which is at the mercy of all that it covers."""
+        eye = len(keypoints.EYE)
+        points = (keypoints.FACE, regions.POINTS[:eye], regions.POINTS[eye : 2 * eye], regions.POINTS[2 * eye :])
+        total = 0
+        # Every other view, which is every face: this is a costly term.
+        landmarks, there = landmarks[::2], there[::2]
+        for (scores, cells, size), indices in zip(maps, points):
+            scores = scores[::2]
+            with torch.no_grad():
+                cells, size = (v[::2] if torch.is_tensor(v) and v.ndim == 3 else v for v in (cells, size))
+                away = torch.cdist(landmarks[:, indices, :2], cells.mT.expand(len(landmarks), -1, -1)) / size
+                wanted = away.square_().mul_(-0.8).softmax(2)
+            missed = scores.logsumexp(2) - torch.einsum("nkc,nkc->nk", wanted, scores)
+            total = total + missed[there].mean()
+        return total
+
+    @staticmethod
     def apart(places, truth):
         """Mean distance of (n, 2, k) from (n, k, 3), without its depth."""
         return ((places.transpose(1, 2) - truth[:, :, :2]).square().sum(2) + 1e-7).sqrt().mean()
@@ -113,7 +135,7 @@ class Loss(torch.nn.Module):
     def steady(self, out, truth):
         """Two views of one face that differ by a nudge and by noise must give the same: landmarks in the picture, and
         expression, gaze and openness. No truth is needed, so no label's error is learnt."""
-        out = {k: v.float() for k, v in out.items()}
+        out = {k: v.float() for k, v in out.items() if k != "maps"}
         both = (truth["still"] > 0.5).view(-1, 2).all(1)
         if not both.any():
             return out["landmarks"].sum() * 0

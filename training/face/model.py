@@ -194,7 +194,7 @@ class FaceNet(nn.Module):
     def forward(self, image, neutral=None, known=None):
         """`image` is (n, 3, 192, 192) of -2 to 2."""
         f, wide = self.trunk(image)
-        points = self.keypoints(wide)
+        points, maps = self.keypoints(wide)
         # Half precision would put landmarks on a grid of half a pixel.
         with torch.autocast(image.device.type, enabled=False):
             f = f.float()
@@ -202,13 +202,16 @@ class FaceNet(nn.Module):
             coarse = (self.mesh(seen) + self.correction(torch.cat([f, seen], 1))).view(-1, POINTS, 3)
             # Where to look is not learnt from what is seen there.
             frame = self.head_frame(coarse.detach())
-        looks = self.regions(image, frame)
+        features, places, near_maps = self.regions(image, frame)
         with torch.autocast(image.device.type, enabled=False):
-            out = self.heads(f, seen, coarse, frame, looks, neutral, known)
+            out = self.heads(f, seen, coarse, frame, features, places, neutral, known)
+        if self.training:
+            # Each with its cells in the crop, and with their size there.
+            out["maps"] = [(maps, self.keypoints.places, 8 / SIZE)]
+            out["maps"] += [(m, frame.to_crop(cells)[:, :2], 0.033 * frame.size) for m, cells in near_maps]
         return {**out, "keypoints": points}
 
-    def heads(self, f, seen, coarse, frame, looks, neutral, known):
-        features, places = looks
+    def heads(self, f, seen, coarse, frame, features, places, neutral, known):
         found = frame.to_crop(places)[:, :2]
         follow = self.settle(found - coarse[:, self.settled, :2].transpose(1, 2)).transpose(1, 2)
         landmarks = coarse + nn.functional.pad(follow, (0, 1))

@@ -34,7 +34,8 @@ LIPS = Sheet((-0.62, 0.62), (-0.28, -1.22), lambda x: 0.34 - 0.9 * x * x)
 
 
 class Look(nn.Module):
-    """(n, 3, rows, columns) of what lies under a sheet -> (n, features), and (n, 3, k) points on it in the head's frame."""
+    """(n, 3, rows, columns) of what lies under a sheet -> (n, features), (n, 3, k) points on it in the head's frame, and
+    the maps that they are read off."""
 
     def __init__(self, sheet, size, features, points):
         super().__init__()
@@ -55,11 +56,12 @@ class Look(nn.Module):
         eighth = self.eighth(fourth)
         features = self.features(eighth)
         fourth = self.mix_fourth(torch.relu(fourth + enlarged(self.eighth_up(eighth))))
-        return features, self.points(self.mix_second(torch.relu(second + enlarged(self.fourth_up(fourth)))))
+        return features, *self.points(self.mix_second(torch.relu(second + enlarged(self.fourth_up(fourth)))))
 
 
 class Regions(nn.Module):
-    """(n, FEATURES) of what is seen on sheets that are fixed to the head, and (n, 3, k) places of POINTS on them.
+    """(n, FEATURES) of what is seen on sheets that are fixed to the head, and (n, 3, k) places of POINTS on them. And for
+    each sheet the maps (n, k, cells) of its points and where in the head its cells are, (3, cells).
 
     Turn, place and size of the head are taken away before anything is learnt: a raised brow or a jaw moved aside is then
     something that is elsewhere in the picture. Both eyes are looked at by one network, the right one in a mirror."""
@@ -84,10 +86,12 @@ class Regions(nn.Module):
         left, right, mouth = pixels.split([each, each, MOUTH[0] * MOUTH[1]], 2)
         # The left eyes, then the right ones.
         eyes = torch.cat([left, right]).reshape(2 * n, 3, *EYE)
-        eyes, at_eyes = self.eye(eyes)
-        mouth, at_mouth = self.mouth(mouth.reshape(n, 3, *MOUTH))
+        eyes, at_eyes, eye_maps = self.eye(eyes)
+        mouth, at_mouth, mouth_maps = self.mouth(mouth.reshape(n, 3, *MOUTH))
         features = torch.cat([eyes[:n].float(), eyes[n:].float(), mouth.float()], 1)
-        return features, torch.cat([at_eyes[:n], at_eyes[n:] * self.mirror, at_mouth], 2)
+        left, lips = self.eye.points.places, self.mouth.points.places
+        maps = [(eye_maps[:n], left), (eye_maps[n:], left * self.mirror), (mouth_maps, lips)]
+        return features, torch.cat([at_eyes[:n], at_eyes[n:] * self.mirror, at_mouth], 2), maps
 
     def pixels(self, image, frame):
         with torch.autocast(image.device.type, enabled=False):

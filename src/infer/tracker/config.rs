@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 pub struct TrackerConfig {
     /// Whose networks measure. Changing it takes a restart.
     pub models: Models,
+    /// Whose detectors find faces. Changing it takes a restart.
+    pub detector: Models,
     /// How many faces are tracked at most, 1 to 8.
     #[serde(deserialize_with = "a_few")]
     pub faces: usize,
@@ -46,6 +48,7 @@ impl Default for TrackerConfig {
     fn default() -> Self {
         Self {
             models: Models::default(),
+            detector: Models::default(),
             faces: 1,
             presence_min: 0.5,
             detection_min: 0.5,

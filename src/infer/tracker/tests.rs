@@ -7,8 +7,12 @@ use std::path::Path;
 const FRAME_TIME: Duration = Duration::from_millis(33);
 
 fn tracker(faces: usize) -> Tracker {
+    tracker_of(Models::Packaged, faces)
+}
+
+fn tracker_of(whose: Models, faces: usize) -> Tracker {
     let pack = pack();
-    let config = TrackerConfig { faces, ..TrackerConfig::default() };
+    let config = TrackerConfig { faces, models: whose, detector: whose, ..TrackerConfig::default() };
     Tracker::from_files(&runtime(), |name| pack.model(name), &config).unwrap()
 }
 
@@ -61,7 +65,16 @@ fn nose(o: &Observation) -> Vec2 {
 
 #[test]
 fn landmarks_follow_a_moving_face_under_one_id() {
-    let (mut tracker, mut film) = (tracker(1), film());
+    follows_a_moving_face(tracker(1));
+}
+
+#[test]
+fn our_own_networks_find_and_follow_it_too() {
+    follows_a_moving_face(tracker_of(Models::Own, 1));
+}
+
+fn follows_a_moving_face(mut tracker: Tracker) {
+    let mut film = film();
     let start = tracker.track(&film.frame(&[(500, 360)])).unwrap()[0].clone();
     for step in 1..=20 {
         let faces = tracker.track(&film.frame(&[(500 + 8 * step, 360)])).unwrap();

@@ -13,7 +13,7 @@ pub type Landmarks = [Vec3; LANDMARK_COUNT];
 
 /// For each of the 68 iBUG (300-W) points the landmark that stands nearest to it on annotated stills.
 #[rustfmt::skip]
-pub const IBUG68: [u16; 68] = [
+const IBUG68: [u16; 68] = [
     // jaw, from the subject's right ear to the left
     127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356,
     // brows, right then left
@@ -26,9 +26,16 @@ pub const IBUG68: [u16; 68] = [
     61, 39, 37, 0, 267, 269, 292, 404, 314, 17, 84, 180, 62, 38, 12, 268, 308, 317, 14, 87,
 ];
 
-/// The 68 points of the iBUG (300-W) annotation, in its order, in image pixels.
-pub fn ibug68(landmarks: &Landmarks) -> [Vec2; 68] {
-    IBUG68.map(|i| landmarks[usize::from(i)].truncate())
+/// Points of the jaw that lie half way between their landmark and this one.
+const BETWEEN: [(usize, usize); 6] = [(2, 93), (3, 58), (4, 58), (12, 288), (13, 288), (14, 323)];
+
+/// The 68 points of the iBUG (300-W) annotation, in its order, in image pixels with their depth.
+pub fn ibug68(landmarks: &Landmarks) -> [Vec3; 68] {
+    let mut points = IBUG68.map(|i| landmarks[usize::from(i)]);
+    for (point, other) in BETWEEN {
+        points[point] = points[point].midpoint(landmarks[other]);
+    }
+    points
 }
 
 macro_rules! blendshapes {

@@ -16,7 +16,7 @@ import numpy as np
 
 from dataset import Shard
 
-#: The landmark of each iBUG point: `face::IBUG68` of the crate.
+#: The landmark of each iBUG point: `IBUG68` in src/face.rs.
 IBUG68 = [
     127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356, 70, 63, 105, 66, 107, 336, 296, 334, 334, 300,
     168, 197, 5, 4, 75, 99, 2, 326, 305, 246, 160, 158, 173, 153, 144, 398, 385, 386, 466, 373, 380,

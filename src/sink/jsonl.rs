@@ -12,7 +12,7 @@
 
 use super::{SinkError, Traffic};
 use crate::face::{BLENDSHAPE_COUNT, Blendshapes, Face, FaceSample, Gaze, HeadPose, Landmarks, ibug68};
-use glam::{Mat3, Vec2, Vec3};
+use glam::{Mat3, Vec3};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -210,7 +210,7 @@ impl Serialize for Mesh<'_> {
     }
 }
 
-struct Ibug([Vec2; 68]);
+struct Ibug([Vec3; 68]);
 
 impl Serialize for Ibug {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

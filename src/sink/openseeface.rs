@@ -24,7 +24,7 @@ use crate::face::Blendshape::{
     MouthFrownRight, MouthFunnel, MouthPucker, MouthSmileLeft, MouthSmileRight, MouthStretchLeft,
     MouthStretchRight,
 };
-use crate::face::{Blendshape, Face, FaceSample, IBUG68, ibug68};
+use crate::face::{Blendshape, Face, FaceSample, ibug68};
 use glam::{Mat3, Quat, Vec2, Vec3};
 
 /// OpenSeeFace's default.
@@ -103,14 +103,14 @@ struct Points {
 impl Points {
     fn new(face: &Face, view: &FaceView, image_size: Vec2, is_mirrored: bool) -> Self {
         let (ibug, iris) = (ibug68(&face.landmarks), [468, 473].map(|i| face.landmarks[i].truncate()));
-        let solid = solid_points(face);
+        let solid = solid_points(face, &ibug);
         // Mirroring sends each point to the other side, and the sides change names.
         let side = |i: usize| if is_mirrored { mirrored_ibug(i) } else { i };
         let flip = |p: Vec2| if is_mirrored { Vec2::new(image_size.x - p.x, p.y) } else { p };
         let flip_model = |p: Vec3| if is_mirrored { Vec3::new(-p.x, p.y, p.z) } else { p };
         let (mut image, mut model) = ([Vec2::ZERO; 68], [Vec3::ZERO; 70]);
         for (i, ibug_point) in IBUG_OF_POINT.into_iter().enumerate() {
-            image[i] = flip(ibug[side(ibug_point)]);
+            image[i] = flip(ibug[side(ibug_point)].truncate());
             model[i] = flip_model(solid[side(ibug_point)]);
         }
         let [left, right] = view.gaze_in_head();
@@ -125,8 +125,7 @@ impl Points {
 
 /// The iBUG points in the face model's space: turned back, and scaled by the eyes' outer corners. Perspective within the
 /// face is left out.
-fn solid_points(face: &Face) -> [Vec3; 68] {
-    let points = IBUG68.map(|i| face.landmarks[usize::from(i)]);
+fn solid_points(face: &Face, points: &[Vec3; 68]) -> [Vec3; 68] {
     let (right, left) = (points[36], points[45]);
     let (middle, width) = ((right + left) * 0.5, right.distance(left));
     let scale = if width > 0.0 { 2.0 * MODEL_HALF_EYES / width } else { 0.0 };

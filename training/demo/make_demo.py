@@ -29,7 +29,7 @@ NOISE = 0.8
 #: A webcam's own picture setting: contrast about middle grey, brightness in grey levels, saturation.
 CONTRAST, BRIGHTNESS, SATURATION = 1.1, 8.0, 1.08
 
-#: The 68 iBUG points by landmark, the crate's `face::ibug68`.
+#: The landmarks next to the 68 iBUG points, `IBUG68` in src/face.rs.
 IBUG68 = [
     127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356, 70, 63, 105, 66, 107, 336, 296, 334, 334, 300,
     168, 197, 5, 4, 75, 99, 2, 326, 305, 246, 160, 158, 173, 153, 144, 398, 385, 386, 466, 373, 380,

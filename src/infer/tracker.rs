@@ -145,7 +145,7 @@ impl Tracker {
         if (config.models, config.detector) != (models, detector) {
             tracing::warn!("other networks are taken at the next start");
         }
-        self.config = TrackerConfig { faces, models, detector, ..config.clone() };
+        self.config = TrackerConfig { models, detector, faces, ..config.clone() };
         self.tracks.truncate(faces);
         self.tracks.reserve(faces);
         self.observations.resize_with(faces, Observation::empty);

@@ -32,7 +32,7 @@ class Keypoints(nn.Module):
 
     def __init__(self, channels, count, places):
         super().__init__()
-        self.maps = nn.Conv2d(channels, count, 1)
+        self.maps = nn.Conv2d(channels, count, 1, bias=False)
         nn.init.normal_(self.maps.weight, std=0.2 / SHARPNESS)
         # Where points are before anything is seen.
         self.prior = nn.Parameter(torch.zeros(count, len(places)))
@@ -46,7 +46,7 @@ class Keypoints(nn.Module):
     def forward(self, x):
         # Half precision would put points on a grid.
         with torch.autocast(x.device.type, enabled=False):
-            maps = nn.functional.conv2d(x.float(), SHARPNESS * self.maps.weight, SHARPNESS * self.maps.bias).flatten(2) + self.prior
+            maps = self.maps(SHARPNESS * x.float()).flatten(2) + self.prior
             return self.places @ maps.softmax(2).transpose(1, 2), maps
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.align import PLACE, STABLE, WEIGHT
+from expression.coefficients import INDEX
 from face import keypoints, regions
 from face.data import SIZE
 from face.keypoints import Keypoints
@@ -21,6 +22,10 @@ FEATURES, SHAPE = 192, 96
 LIGHT = 9 * 3
 # Channels on the way back up to the map of keypoints.
 WIDTH = 40
+# What an eye and its brow do by themselves.
+SIDED = (
+    "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "browDown", "browOuterUp", "cheekSquint",
+)  # fmt: skip
 # Where the expression shows in the shape.
 SHAPED = sorted({*keypoints.FACE, *regions.POINTS})
 # From the picture's axes, y down and z away, to the head's.
@@ -137,6 +142,7 @@ class FaceNet(nn.Module):
         self.pose = nn.Sequential(nn.Linear(FEATURES + points + 9, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
         eye = regions.EYE_FEATURES + 2 * len(keypoints.EYE)
         self.eyes = nn.Sequential(nn.Linear(2 * eye, 96), nn.ReLU(), nn.Linear(96, 3 + 1))
+        self.sided = nn.Linear(96, len(SIDED))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
         self.presence = nn.Linear(FEATURES, 1)
@@ -148,6 +154,8 @@ class FaceNet(nn.Module):
         self.expression = nn.Sequential(nn.Linear(told, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS))
         self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
         self.register_buffer("settled", torch.tensor(regions.POINTS), persistent=False)
+        at = torch.tensor([INDEX[name + side] for side in ("Left", "Right") for name in SIDED])
+        self.register_buffer("where_sided", nn.functional.one_hot(at, COEFFICIENTS).float(), persistent=False)
         self.register_buffer("shaped", torch.tensor(SHAPED), persistent=False)
         self.reset()
 
@@ -158,7 +166,9 @@ class FaceNet(nn.Module):
                 head.weight.mul_(0.1)
             nn.init.zeros_(self.correction[-1].weight)
             nn.init.zeros_(self.correction[-1].bias)
-            nn.init.zeros_(self.settle.weight)
+            for layer in (self.settle, self.sided):
+                nn.init.zeros_(layer.weight)
+            nn.init.zeros_(self.sided.bias)
             self.log_sigma.bias.fill_(-3.5)
             self.pose[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, -2]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, 1, 0.8]))
@@ -217,7 +227,7 @@ class FaceNet(nn.Module):
         landmarks = coarse + nn.functional.pad(follow, (0, 1))
         # In the head, against the mean person's.
         aside = 10 * (places - self.neutral_mean[self.settled].T)[:, :2]
-        gaze, openness = self.look(features, aside, frame)
+        gaze, openness, sided = self.look(features, aside, frame)
         near = torch.cat([f, features, aside.flatten(1)], 1)
         pose = self.pose(torch.cat([f, seen, frame.turn.flatten(1)], 1))
         rotation = pose[:, :6] + (frame.turned @ self.axes).transpose(1, 2).flatten(1)
@@ -235,20 +245,21 @@ class FaceNet(nn.Module):
             "light": self.scene(f).view(-1, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": self.expression(torch.cat([near, *self.shapes(frame.to_head(landmarks.detach()), neutral, known)], 1)),
+            "blendshapes": sided + self.expression(torch.cat([near, *self.shapes(frame.to_head(landmarks.detach()), neutral, known)], 1)),
         }
 
     def look(self, features, aside, frame):
-        """(n, 2, 3) where the eyes look in the crop, and (n, 2) how far they are open. One network for both, the right one
-        in a mirror; each is told of the other, which may be better seen."""
+        """(n, 2, 3) where the eyes look in the crop, (n, 2) how far they are open, and their share of the coefficients. One
+        network for both, the right one in a mirror; each is told of the other, which may be better seen."""
         each, k = regions.EYE_FEATURES, len(keypoints.EYE)
         left = torch.cat([features[:, :each], aside[:, :, :k].flatten(1)], 1)
         flipped = aside[:, :, k : 2 * k] * self.regions.mirror[:2]
         right = torch.cat([features[:, each : 2 * each], flipped.flatten(1)], 1)
         both = torch.cat([torch.cat([left, right], 1), torch.cat([right, left], 1)])
-        told = self.eyes(both).view(2, -1, 4)
+        seen = self.eyes[:2](both)
+        told, sided = self.eyes[2](seen).view(2, -1, 4), self.sided(seen).view(2, -1, len(SIDED))
         gaze = torch.stack([told[0, :, :3], told[1, :, :3] * self.regions.mirror[:, 0]], 1)
-        return gaze @ frame.turned.transpose(1, 2), told[:, :, 3].T
+        return gaze @ frame.turned.transpose(1, 2), told[:, :, 3].T, torch.cat([sided[0], sided[1]], 1) @ self.where_sided
 
     def shapes(self, shape, neutral, known):
         """The face's shape in the head against the mean person's and, where it is known, against the person's own at rest."""

@@ -140,7 +140,6 @@ class Network(unittest.TestCase):
         points = keypoints.Keypoints(2, 2, keypoints.cells(4, 8))
         with torch.no_grad():
             points.maps.weight.copy_(torch.eye(2)[:, :, None, None])
-            points.maps.bias.zero_()
         maps = torch.full((1, 2, 4, 8), -9.0)
         maps[0, 0, 1, 5] = maps[0, 0, 1, 6] = maps[0, 1, 3, 0] = 9
         expected = torch.tensor([[[6 / 8, 0.5 / 8], [1.5 / 4, 3.5 / 4]]])

@@ -271,7 +271,7 @@ mod tests {
         let (left, right) = told_apart(0.35, 0.25, gaps);
         assert!(left > 0.9 && right < 0.1, "{left} {right}");
         let (left, right) = told_apart(0.6, 0.6, [0.2, 0.2]);
-        assert!(left == 1.0 && right == 1.0);
+        assert!(left.min(right) > 0.99);
     }
 
     #[test]

@@ -21,6 +21,7 @@ from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR
 from face import crops, keypoints, regions
 from face.export import rounded, to_onnx
+from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 
@@ -116,6 +117,16 @@ class Geometry(unittest.TestCase):
         light[3] = 1  # from +x
         quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x becomes y
         np.testing.assert_allclose(crops.turned_sh(light, quarter)[1], 1, atol=1e-6)
+
+
+class Lettering(unittest.TestCase):
+    def test_words_are_drawn_on_pictures_of_any_size(self):
+        rng = np.random.default_rng(5)
+        for shape in ((16, 16, 3), (192, 192, 3), (40, 300, 3)):
+            pictures = [np.zeros(shape, np.uint8) for _ in range(20)]
+            for picture in pictures:
+                letter(picture, rng)
+            self.assertGreater(sum(p.any() for p in pictures), 15, shape)
 
 
 class Network(unittest.TestCase):

@@ -87,7 +87,8 @@ const ROI_SIDE_MIN: f32 = 12.0;
 pub struct Tracker {
     config: TrackerConfig,
     short: Detector,
-    full: Detector,
+    /// Facetrackd's own detector sees near and far faces alike and has no second beside it.
+    full: Option<Detector>,
     reader: Reader,
     /// One for each track, in the same order, then spares.
     observations: Vec<Observation>,
@@ -115,15 +116,16 @@ impl Tracker {
         model: impl Fn(&str) -> PathBuf,
         config: &TrackerConfig,
     ) -> Result<Self, InferError> {
-        let detector = |range: Range| match config.detector {
-            Models::Packaged => Detector::from_file(runtime, &model(range.model()), range),
-            Models::Own => Detector::own(runtime),
+        let packaged = |range: Range| Detector::from_file(runtime, &model(range.model()), range);
+        let (short, full) = match config.detector {
+            Models::Packaged => (packaged(Range::Short)?, Some(packaged(Range::Full)?)),
+            Models::Own => (Detector::own(runtime)?, None),
         };
         let faces = config.faces.clamp(1, 8);
         Ok(Self {
             config: TrackerConfig { faces, ..config.clone() },
-            short: detector(Range::Short)?,
-            full: detector(Range::Full)?,
+            short,
+            full,
             reader: Reader::new(runtime, &model, config.models)?,
             observations: (0..faces).map(|_| Observation::empty()).collect(),
             tracks: Vec::with_capacity(faces),
@@ -275,6 +277,10 @@ impl Tracker {
         // A still has no later look at which others are found.
         let enough = if frame.starts_sequence { self.config.faces } else { 1 };
         while let Some(step) = self.plan.next_step() {
+            if self.full.is_none() && step == Step::whole(frame, Range::Full) {
+                // The one detector has looked there.
+                continue;
+            }
             self.detect(frame, &step)?;
             self.try_found(frame, step.weak)?;
             if self.tracks.len() >= enough {
@@ -293,7 +299,7 @@ impl Tracker {
     fn detect(&mut self, frame: &Frame, step: &Step) -> Result<(), InferError> {
         let detector = match step.range {
             Range::Short | Range::Own => &mut self.short,
-            Range::Full => &mut self.full,
+            Range::Full => self.full.as_mut().unwrap_or(&mut self.short),
         };
         let score_min = if step.weak { SCORE_WEAK } else { self.config.detection_min };
         let found = detector.detect(frame, &step.region, score_min)?;

@@ -101,7 +101,7 @@ class Geometry(unittest.TestCase):
         np.testing.assert_allclose(there["light"] * sign, self.target["light"], atol=1e-5)
 
     def test_depth_grows_along_the_ray_wherever_the_face_stands(self):
-        # Distances that a picture from straight ahead would not change: eye corners of a level head are equally deep.
+        # As deep as the head's rotation in the crop's own camera says, not as the frame's axis has it.
         roi = crops.roi_around(self.label["landmarks"][:, :2])
         for shift in (-900.0, 0.0, 900.0):
             label = self.label.copy()

@@ -6,6 +6,7 @@ the end, RUN/model.pt with averaged weights. `export.py` makes models/face.onnx 
 """
 
 import argparse
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -55,7 +56,7 @@ def losses(loss, net, batch, progress):
 def started(a):
     """The network as training begins."""
     net = FaceNet(neutral=not a.without_neutral)
-    first = [next(batches) for batches in [iter(loader(a.data, [], 256, 0, a.seed))] for _ in range(8)]
+    first = list(islice(loader(a.data, [], 256, 0, a.seed), 8))
     there = torch.cat([b["presence"] for b in first]) > 0.5
     all_of = lambda name: torch.cat([b[name] for b in first])[there]
     net.start_from(all_of("landmarks"), all_of("neutral").mean(0))

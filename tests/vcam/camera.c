@@ -102,6 +102,14 @@ static int is_plugged(const struct camera *c) {
          && now.st_ctim.tv_sec == c->identity.st_ctim.tv_sec && now.st_ctim.tv_nsec == c->identity.st_ctim.tv_nsec;
 }
 
+/* Whoever notices first, the thread that makes frames or a request, says so. */
+static void lose(struct camera *c) {
+  if (c->gone) return;
+  c->gone = 1;
+  vcam_say("unplugged");
+  shutdown(c->peer, SHUT_RDWR);
+}
+
 static int is_frozen(const struct camera *c) {
   char path[600];
   struct stat s;
@@ -195,9 +203,7 @@ static void *produce(void *argument) {
     while (c->streaming && pthread_cond_timedwait(&c->wake, &c->lock, &t) != ETIMEDOUT) {}
     if (!c->streaming) break;
     if (!is_plugged(c)) {
-      c->gone = 1;
-      vcam_say("unplugged");
-      shutdown(c->peer, SHUT_RDWR);
+      lose(c);
       break;
     }
     if ((c->config.stall_after && sequence >= (__u32)c->config.stall_after) || is_frozen(c)) continue;
@@ -411,8 +417,7 @@ static void capabilities(const struct config *k, struct v4l2_capability *a) {
 
 int vcam_handle(struct camera *c, unsigned request, void *a) {
   if (c->gone || !is_plugged(c)) {
-    if (!c->gone) shutdown(c->peer, SHUT_RDWR);
-    c->gone = 1;
+    lose(c);
     return ENODEV;
   }
   if (request == VIDIOC_QUERYCAP) return capabilities(&c->config, a), 0;

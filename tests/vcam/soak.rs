@@ -4,7 +4,7 @@
 
 use crate::frames::{ask_until, next_frame, open, resources};
 use crate::vcam::Vcam;
-use crate::{config, inside, yuyv_camera};
+use crate::{impatient, inside, yuyv_camera};
 use facetrackd::capture::{Next, Source};
 use facetrackd::frame::Frame;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn replug(vcam: &Vcam, rounds: usize) {
     let lines = yuyv_camera(vcam, 240, "");
     vcam.plug(0, &lines);
     vcam.name_by_id(ID, 0);
-    let mut source = open("0", &config()).unwrap();
+    let mut source = open("0", &impatient()).unwrap();
     let mut settled = resources();
     for round in 0..rounds {
         let number = round as u32 % 3;
@@ -68,7 +68,7 @@ fn every_fault_again_and_again_leaks_nothing() {
         let (mut state, mut number, mut settled, mut counts) = (20_261_122u32, 0, None, [0; 3]);
         vcam.plug(0, &lines[0]);
         vcam.name_by_id(ID, 0);
-        let mut source = open("0", &config()).unwrap();
+        let mut source = open("0", &impatient()).unwrap();
         let start = Instant::now();
         while start.elapsed() < end {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

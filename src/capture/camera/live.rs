@@ -25,7 +25,7 @@ pub(in crate::capture) struct Camera {
     session: Option<Session>,
     interval: Option<Duration>,
     freeze: Duration,
-    /// When the present session began or last gave a frame.
+    /// When the present session began, or the camera last had a frame for us.
     alive_at: MonoTime,
     gave_frame: bool,
     retry_at: MonoTime,
@@ -89,6 +89,9 @@ impl Camera {
             Ok(look) => {
                 frame.index = (self.taken + look.position).saturating_sub(1);
                 self.taken += look.taken;
+                if look.is_frame || look.was_stale {
+                    self.alive_at = MonoTime::now();
+                }
                 if look.is_frame {
                     self.stamp(frame);
                     return Next::Frame;
@@ -107,7 +110,7 @@ impl Camera {
         frame.stream_time = MonoTime::default() + frame.captured_at.since(first);
         frame.starts_sequence = !self.gave_frame;
         self.given += 1;
-        (self.gave_frame, self.alive_at, self.retry) = (true, MonoTime::now(), RETRY_FIRST);
+        (self.gave_frame, self.retry) = (true, RETRY_FIRST);
         if std::mem::take(&mut self.reported) {
             tracing::info!("camera {} is back", self.name());
         }

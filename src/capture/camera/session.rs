@@ -42,6 +42,8 @@ pub(super) struct Session {
 pub(super) struct Look {
     /// A frame is filled in.
     pub(super) is_frame: bool,
+    /// The camera's buffers were full, too old to be shown: it is we who are slow, it is not frozen.
+    pub(super) was_stale: bool,
     /// Frames that the camera took meanwhile, the filled one included.
     pub(super) taken: u64,
     /// Which of these the filled one is, from 1.
@@ -145,6 +147,7 @@ impl Session {
         match newest {
             Some(stale) if drained == self.buffers.count() => {
                 self.buffers.queue(stale.index).map_err(lost)?;
+                look.was_stale = true;
                 Ok(None)
             }
             newest => Ok(newest),

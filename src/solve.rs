@@ -13,7 +13,7 @@ mod observations;
 #[cfg(test)]
 mod synthetic;
 
-pub use align::{AlignedLandmarks, align};
+pub use align::{AlignedLandmarks, align, tilt};
 pub use calibration::Calibration;
 pub use gaze::eye_look;
 pub use head_pose::HeadPoseSolver;

@@ -37,6 +37,19 @@ fn without_a_vulkan_device_it_says_what_to_install_and_writes_nothing() {
 }
 
 #[test]
+fn turns_that_leave_nothing_between_them_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("faces");
+    let run = command(dir.path(), &out).args(["--yaw-min", "80", "--yaw-max", "60"]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        !run.status.success() && said.contains("--yaw-min 80 leaves no turn up to --yaw-max 60"),
+        "{said}"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_killed_run_leaves_whole_shards_only_and_is_continued() {
     let Some(assets) = assets() else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -56,6 +56,9 @@ pub struct RenderFacesArgs {
     /// Largest turn of the head to a side, in degrees
     #[arg(long, default_value_t = 75.0, value_name = "DEGREES")]
     pub yaw_max: f32,
+    /// Smallest turn of the head to a side, in degrees: a set of profiles, evenly spread up to the largest
+    #[arg(long, default_value_t = 0.0, value_name = "DEGREES")]
+    pub yaw_min: f32,
     /// Faces in a file of the data set
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub shard: u64,
@@ -77,6 +80,9 @@ pub enum ClipKind {
 /// Why faces could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
+    /// No yaw is between these.
+    #[error("--yaw-min {0} leaves no turn up to --yaw-max {1}; give the smaller one as --yaw-min")]
+    NoYaw(f32, f32),
     /// The asset pack.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -140,6 +146,9 @@ impl Renderer {
 /// # Errors
 /// Where the pack, the device or the disk fails; what was written before stays and is whole.
 pub fn render_faces(args: &RenderFacesArgs) -> Result<(), RenderError> {
+    if !(0.0..=args.yaw_max).contains(&args.yaw_min) {
+        return Err(RenderError::NoYaw(args.yaw_min, args.yaw_max));
+    }
     let renderer = Renderer::open(&args.assets, args.gpu.as_deref())?;
     tracing::info!(device = renderer.gpu.name, "rendering");
     let options = SamplerOptions {
@@ -147,6 +156,7 @@ pub fn render_faces(args: &RenderFacesArgs) -> Result<(), RenderError> {
         size: args.size,
         faults: !args.no_faults,
         yaw_max_rad: args.yaw_max.to_radians(),
+        yaw_min_rad: args.yaw_min.to_radians(),
         occluders: !args.no_occluders,
     };
     let workers =
@@ -174,7 +184,8 @@ fn data_set(
     let (width, height) = picture_size(args);
     let settings = json!({
         "format": 1, "seed": args.seed, "picture": [width, height], "kind": if args.frame { "frame" } else { "crop" },
-        "faults": options.faults, "occluders": options.occluders, "yaw_max_degrees": args.yaw_max, "shard": args.shard,
+        "faults": options.faults, "occluders": options.occluders, "yaw_max_degrees": args.yaw_max,
+        "yaw_min_degrees": args.yaw_min, "shard": args.shard,
     });
     let set = DataSet::open(out, settings, args.shard)?;
     let shards = args.count.div_ceil(args.shard);

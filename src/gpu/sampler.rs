@@ -25,6 +25,8 @@ pub struct SamplerOptions {
     pub faults: bool,
     /// Largest yaw in radians.
     pub yaw_max_rad: f32,
+    /// Smallest yaw in radians; above 0 none is preferred.
+    pub yaw_min_rad: f32,
     /// Heavy occluders (hands, caps, tinted glasses, microphones) on.
     pub occluders: bool,
 }
@@ -32,7 +34,14 @@ pub struct SamplerOptions {
 impl Default for SamplerOptions {
     fn default() -> Self {
         // 75 degrees: beyond it half of the points are hidden, and detectors give up.
-        Self { whole_frame: false, size: 256, faults: true, yaw_max_rad: 1.309, occluders: true }
+        Self {
+            whole_frame: false,
+            size: 256,
+            faults: true,
+            yaw_max_rad: 1.309,
+            yaw_min_rad: 0.0,
+            occluders: true,
+        }
     }
 }
 

@@ -67,6 +67,28 @@ fn render(worker: &mut Worker<'_>, specs: &[FaceSpec]) -> Vec<Rendered> {
 }
 
 #[test]
+fn profiles_lie_between_the_turns_that_were_asked_for_on_both_sides() {
+    let Some(studio) = studio() else { return };
+    let (least, limit) = (1.0f32, 1.6f32);
+    let options = SamplerOptions { yaw_min_rad: least, yaw_max_rad: limit, ..SamplerOptions::default() };
+    let sampler = Sampler::new(&studio.pack, &studio.environments, options);
+    // The ray from the camera to the head turns a head that is beside the middle a little further.
+    let beside = |spec: &FaceSpec| {
+        let t = spec.pose.translation_mm;
+        t.truncate().length().atan2(t.z)
+    };
+    let mut sides = [0, 0];
+    for index in 0..64 {
+        let spec = sampler.sample(5, index);
+        let forward = spec.pose.rotation * Vec3::Z;
+        let turn = forward.angle_between(Vec3::NEG_Z);
+        assert!(turn > least - beside(&spec) - 1e-3, "face {index} is turned by {turn} only");
+        sides[usize::from(forward.x > 0.0)] += 1;
+    }
+    assert!(sides.iter().all(|&n| n > 16), "{sides:?} to the sides");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_picture_wherever_it_stands_in_a_batch() {
     let Some(r) = renderer() else { return };
     let specs: Vec<_> = (0..3).map(|i| sample(&r.studio, i)).collect();

@@ -5,13 +5,14 @@
 //! is turned with it: [`CropView`] is the way back. `training/face/crops.py` is the way there, `models/face.md` the card.
 
 use super::detector::sigmoid;
+use super::landmarker;
 use super::preprocess::{Border, Sampler, Target};
 use super::session::{Session, TensorSpec};
 use super::{InferError, Runtime};
 use crate::face::{BLENDSHAPE_COUNT, Blendshape, Blendshapes, Gaze, HeadPose, LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Roi};
-use crate::solve::AlignedLandmarks;
+use crate::solve::{AlignedLandmarks, tilt};
 use glam::{Mat3, Quat, Vec2, Vec3};
 
 const ONNX: &[u8] = include_bytes!("../../models/face.onnx");
@@ -150,6 +151,11 @@ impl FaceNet {
             deviation_px: std::array::from_fn(|i| roi.side * row(1)[i]),
         }
     }
+}
+
+/// The region that holds these landmarks with the head upright: where to look in the next frame.
+pub fn roi_around(landmarks: &Landmarks) -> Roi {
+    Roi { rotation_rad: tilt(landmarks), ..landmarker::roi_around(landmarks, MARGIN) }
 }
 
 /// Between the lids, in widths of the eye; left, right.

@@ -1,7 +1,7 @@
 //! Which networks read a face, and what they read.
 
 use super::face::{self, FaceNet, Parameters};
-use super::landmarker::{self, Landmarker, roi_around};
+use super::landmarker::{self, Landmarker};
 use super::{InferError, Runtime};
 use crate::face::{LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
@@ -90,7 +90,10 @@ impl Reader {
 
     /// Where to look in the next frame.
     pub fn next_roi(&self, reading: &Reading) -> Roi {
-        roi_around(&reading.landmarks, self.margin())
+        match self {
+            Self::Packaged(_) => landmarker::roi_around(&reading.landmarks, landmarker::MARGIN),
+            Self::Own(_) => face::roi_around(&reading.landmarks),
+        }
     }
 
     /// Where to look for the face that a detector saw in `roi`.

@@ -2,7 +2,7 @@
 //! what is left is the person's shape and their expression.
 
 use crate::face::{LANDMARK_COUNT, Landmarks};
-use glam::{DMat3, DQuat, DVec3, Vec3};
+use glam::{DMat3, DQuat, DVec2, DVec3, Vec3};
 
 /// Landmarks of a head that faces the reader of this line: x to the subject's left, y up, z out of the face. The middle
 /// of the eyes' outer corners is near the origin and their distance near 1; both exactly so only for the mean head.
@@ -113,6 +113,31 @@ pub fn align(landmarks: &Landmarks) -> AlignedLandmarks {
     }
 }
 
+/// The head's turn in the picture, radians, clockwise: how far from level the axis is that runs through both eyes, and how
+/// far from upright the one that runs up. Seen from the side the eyes' line tells nothing, the other one all.
+///
+/// Both axes as the affine map has them that fits the stable points best; of the landmarks depth is not asked. Landmarks
+/// without any extent have some finite one.
+pub fn tilt(landmarks: &Landmarks) -> f32 {
+    let total: f64 = STABLE.iter().map(|(_, weight, _)| weight).sum();
+    let middle =
+        STABLE.iter().map(|(_, weight, place)| *weight * DVec3::from_array(*place)).sum::<DVec3>() / total;
+    let away = STABLE.map(|(_, _, place)| DVec3::from_array(place) - middle);
+    let mut spread = DMat3::ZERO;
+    for ((_, weight, _), a) in STABLE.iter().zip(away) {
+        spread += DMat3::from_cols(a * a.x, a * a.y, a * a.z) * *weight;
+    }
+    let fit = spread.inverse();
+    let (mut across, mut up) = (DVec2::ZERO, DVec2::ZERO);
+    for ((i, weight, _), a) in STABLE.iter().zip(away) {
+        let share = fit * a * *weight;
+        let point = landmarks[usize::from(*i)].truncate().as_dvec2();
+        across += point * share.x;
+        up += point * share.y;
+    }
+    (across.y + up.x).atan2(across.x - up.y) as f32
+}
+
 /// `x ↦ scale · rotation · (x - from) + to`.
 struct Similarity {
     rotation: DMat3,
@@ -199,6 +224,7 @@ mod tests {
     struct Fixture {
         landmarks: Vec<[f32; 3]>,
         aligned: Vec<[f32; 3]>,
+        tilt_rad: f32,
     }
 
     fn fixtures() -> Vec<Fixture> {
@@ -216,7 +242,9 @@ mod tests {
     #[test]
     fn training_and_tracking_align_alike() {
         for fixture in fixtures() {
-            let aligned = align(&landmarks(&fixture.landmarks));
+            let face = landmarks(&fixture.landmarks);
+            assert!((tilt(&face) - fixture.tilt_rad).abs() < 2e-5, "{} {}", tilt(&face), fixture.tilt_rad);
+            let aligned = align(&face);
             for (ours, theirs) in aligned.points.iter().zip(&fixture.aligned) {
                 assert!(ours.distance(Vec3::from_array(*theirs)) < 2e-5, "{ours} {theirs:?}");
             }
@@ -238,6 +266,21 @@ mod tests {
     fn landmarks_without_extent_stay_finite() {
         let aligned = align(&[Vec3::splat(7.0); LANDMARK_COUNT]);
         assert!(aligned.points.iter().all(|p| p.is_finite()));
+        assert!(tilt(&[Vec3::splat(7.0); LANDMARK_COUNT]).is_finite());
+    }
+
+    #[test]
+    fn a_head_that_turns_aside_stays_upright() {
+        let face = landmarks(&fixtures()[1].landmarks);
+        // Level itself, then turned as far as heads turn, and then leant in the picture.
+        let level = face.map(|p| Quat::from_rotation_z(-tilt(&face)) * p);
+        for yaw in [-1.6f32, -1.2, -0.6, 0.0, 0.6, 1.2, 1.6] {
+            for lean in [-1.0f32, 0.0, 0.7] {
+                let turned = level.map(|p| Quat::from_rotation_z(lean) * Quat::from_rotation_y(yaw) * p);
+                let off = (tilt(&turned) - lean).abs();
+                assert!(off < 0.06, "yaw {yaw}, lean {lean}: {off} radians off");
+            }
+        }
     }
 
     proptest! {

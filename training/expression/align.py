@@ -26,6 +26,9 @@ def _stable_points():
 
 
 STABLE, WEIGHT, PLACE = _stable_points()
+MIDDLE = WEIGHT @ PLACE / WEIGHT.sum()
+# Times stable points about their mean: where the head's three axes point, by the affine map that fits them best.
+AXES_FIT = np.linalg.solve(((PLACE - MIDDLE).T * WEIGHT) @ (PLACE - MIDDLE), (PLACE - MIDDLE).T * WEIGHT)
 OUTLIER_SCALE = 0.04
 ROUNDS = 3
 
@@ -48,6 +51,14 @@ def align(landmarks):
         miss = ((aligned[:, STABLE] - PLACE) ** 2).sum(2)
         weight = WEIGHT / (1.0 + miss / OUTLIER_SCALE**2)
     return aligned.astype(np.float32), np.arccos(np.clip(rotation[:, 2, 2], -1, 1))
+
+
+def tilt(points):
+    """The head's turn in the picture, radians, from its landmarks (478, 2) there: how far from level the axis is that runs
+    through both eyes, and how far from upright the one that runs up. Seen from the side the eyes tell nothing."""
+    stable = points[STABLE]
+    across, up, _ = AXES_FIT @ (stable - WEIGHT @ stable / WEIGHT.sum())
+    return float(np.arctan2(across[1] + up[0], across[0] - up[1]))
 
 
 def _best_rotation(covariance):

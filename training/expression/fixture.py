@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from align import align
+from align import align, tilt
 from dataset import read_shard
 
 OUT = Path(__file__).resolve().parents[2] / "tests/fixtures/aligned_landmarks.json"
@@ -22,7 +22,7 @@ def main():
         landmarks = read_shard(path)[0][k].round(2)
         aligned, _ = align(landmarks[None])
         rows = lambda values: [[round(float(v), 6) for v in row] for row in values]
-        faces.append({"landmarks": rows(landmarks), "aligned": rows(aligned[0])})
+        faces.append({"landmarks": rows(landmarks), "aligned": rows(aligned[0]), "tilt_rad": round(tilt(landmarks[:, :2]), 6)})
     OUT.write_text(json.dumps(faces, separators=(",", ":")))
 
 

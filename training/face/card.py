@@ -13,7 +13,7 @@ was written (least {least:.0f}).
 
 | tensor | shape | meaning |
 |---|---|---|
-| `image` | 1 x 3 x 192 x 192 | R, G, B of -2 to 2; a square 1.35 times the longer side of the landmarks' box, the eyes level |
+| `image` | 1 x 3 x 192 x 192 | R, G, B of -2 to 2; a square 1.35 times the longer side of the landmarks' box, the head upright |
 | `neutral` | 1 x 478 x 3 | the person at rest, as `solve::align` gives it; any finite numbers where it is not known |
 | `neutral_known` | 1 x 1 | 1 or 0 |
 | `landmarks` | 1 x 478 x 3 | MediaPipe's indexing; x, y across the crop, 0 to 1; z in the same scale, smaller is nearer |

@@ -7,19 +7,17 @@ light are given in that camera. `src/infer/face.rs` holds the way back.
 
 import numpy as np
 
-from expression.align import align
+from expression.align import align, tilt
 from expression.coefficients import LANDMARK_MIRROR, MIRROR
 
 # Side of the square over the longer side of the landmarks' box; `src/infer/face.rs` cuts alike.
 MARGIN = 1.35
-EYE_CORNERS = (33, 263)
 
 
 def roi_around(points):
     """Centre, side and turn of the upright square around landmarks (n, 2), as a tracker cuts it."""
     low, high = points.min(0), points.max(0)
-    across = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
-    return 0.5 * (low + high), MARGIN * float((high - low).max()), float(np.arctan2(across[1], across[0]))
+    return 0.5 * (low + high), MARGIN * float((high - low).max()), tilt(points)
 
 
 def crop_from_picture(centre, side, turn):

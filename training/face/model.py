@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from expression.align import PLACE, STABLE, WEIGHT
+from expression.align import AXES_FIT, MIDDLE, STABLE, WEIGHT
 from expression.coefficients import INDEX
 from face import keypoints, regions
 from face.data import SIZE
@@ -79,13 +79,10 @@ class HeadFrame(nn.Module):
 
     def __init__(self):
         super().__init__()
-        weight = torch.tensor(WEIGHT / WEIGHT.sum()).float()
-        place = torch.tensor(PLACE).float()
-        middle = weight @ place
-        away = place - middle
-        fit = torch.linalg.solve((away.T * weight) @ away, away.T * weight)
-        for name, value in (("stable", torch.tensor(STABLE)), ("weight", weight), ("middle", middle), ("fit", fit)):
-            self.register_buffer(name, value, persistent=False)
+        table = {"stable": STABLE, "weight": WEIGHT / WEIGHT.sum(), "middle": MIDDLE, "fit": AXES_FIT}
+        for name, values in table.items():
+            values = torch.tensor(values)
+            self.register_buffer(name, values.float() if values.is_floating_point() else values, persistent=False)
 
     def forward(self, landmarks):
         stable = landmarks[:, self.stable] * landmarks.new_tensor(UPRIGHT)

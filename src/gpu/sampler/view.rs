@@ -10,10 +10,17 @@ use glam::{Quat, Vec2, Vec3};
 /// Frame sizes of webcams, with how often they are met.
 const FRAMES: [(f32, f32, f32); 3] = [(640.0, 480.0, 0.35), (1280.0, 720.0, 0.45), (1920.0, 1080.0, 0.2)];
 
-/// A head turned within 75 degrees of yaw, 45 of pitch and roll, most of them near the middle.
+/// A head turned within the largest yaw, 45 degrees of pitch and roll, most of them near the middle.
 fn angles(rng: &mut Rng, options: &SamplerOptions) -> Angles {
-    let limit = options.yaw_max_rad;
-    let yaw = if rng.chance(0.5) { 0.26 * rng.normal() } else { rng.range(-limit, limit) };
+    let (least, limit) = (options.yaw_min_rad, options.yaw_max_rad);
+    let yaw = if least > 0.0 {
+        let turn = rng.range(least, limit);
+        if rng.chance(0.5) { turn } else { -turn }
+    } else if rng.chance(0.5) {
+        0.26 * rng.normal()
+    } else {
+        rng.range(-limit, limit)
+    };
     let pitch = if rng.chance(0.65) { 0.18 * rng.normal() } else { rng.range(-0.785, 0.785) };
     let roll = if rng.chance(0.65) { 0.14 * rng.normal() } else { rng.range(-0.785, 0.785) };
     // Far turns of all three at once leave nothing to see.

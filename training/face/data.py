@@ -10,7 +10,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from dataset import DatasetError, Shard
 from face import crops
-from face.distort import distort
+from face.distort import distort, hide_surroundings
 from face.lettering import letter
 
 SIZE = 192
@@ -119,7 +119,10 @@ class Crops(IterableDataset):
     def view(self, picture, label, neutral, flipped, roi, rng):
         matrix = crops.crop_from_picture(*roi)
         sample = crops.targets(label, matrix)
-        sample["image"] = distort(cut(picture, matrix, rng), rng, self.distortion)
+        image = cut(picture, matrix, rng)
+        if rng.random() < 0.5 * self.distortion:
+            image = hide_surroundings(image, sample["landmarks"], rng)
+        sample["image"] = distort(image, rng, self.distortion)
         sample["neutral"] = neutral
         sample["mirrored"] = np.float32(flipped)
         sample["presence"] = np.float32(1)

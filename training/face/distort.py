@@ -7,6 +7,7 @@ import numpy as np
 _NOISE = np.random.default_rng(0).standard_normal((512, 512, 3), np.float32)
 _SMEARED = cv2.GaussianBlur(_NOISE, (0, 0), 0.8) * 2
 
+
 def distort(image, rng, share=1.0):
     """The same picture as another camera would give it; each fault at `share` of its usual chance."""
     steps = [(0.18, cover), (0.3, shrink), (0.2, blur), (0.8, tone), (0.35, grain), (0.2, compress)]
@@ -32,15 +33,37 @@ def cover(image, rng):
         else:
             corners = cv2.boxPoints((centre, (2.0 * axes[0], 2.0 * axes[1]), angle))
             cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
-        kind = rng.random()
-        if kind < 0.5:
-            filling = np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), image.shape)
-        elif kind < 0.75:
-            filling = cv2.resize(rng.integers(0, 256, (6, 6, 3)).astype(np.uint8), (n, n))
-        else:
-            filling = np.roll(image, rng.integers(n // 4, n // 2, 2), (0, 1))
-        image[mask > 0] = filling[mask > 0]
+        image[mask > 0] = filling(image, rng)[mask > 0]
     return image
+
+
+def filling(image, rng):
+    """Something else of the same size: one colour, coarse noise, or the picture itself moved."""
+    n, kind = image.shape[0], rng.random()
+    if kind < 0.5:
+        return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), image.shape)
+    if kind < 0.75:
+        return cv2.resize(rng.integers(0, 256, (6, 6, 3)).astype(np.uint8), (n, n))
+    return np.roll(image, rng.integers(n // 4, n // 2, 2), (0, 1))
+
+
+def hide_surroundings(image, landmarks, rng):
+    """The face alone, of `landmarks` (k, 2) 0 to 1 across the picture: what is around it, and sometimes its rim, is something
+    else, all around or on one side. Rendered ears, necks and hairlines tell a head's pitch better than real ones do."""
+    n = image.shape[0]
+    points = n * landmarks[:, :2]
+    middle = points.mean(0)
+    hull = cv2.convexHull((middle + (points - middle) * rng.uniform(0.85, 1.35, 2)).astype(np.float32))
+    face = np.zeros((n, n), np.uint8)
+    cv2.fillConvexPoly(face, hull.round().astype(np.int32), 255)
+    if rng.random() < 0.5:
+        angle = rng.uniform(0, 2 * np.pi)
+        x, y = np.arange(n) - middle[0], np.arange(n)[:, None] - middle[1]
+        face[x * np.cos(angle) + y * np.sin(angle) < rng.uniform(0, 0.2) * n] = 255
+    if rng.random() < 0.5:
+        face = cv2.GaussianBlur(face, (0, 0), float(rng.uniform(0.5, 5)))
+    share = face.astype(np.float32) / 255
+    return cv2.blendLinear(image, np.ascontiguousarray(filling(image, rng)), share, 1 - share)
 
 
 def shrink(image, rng):

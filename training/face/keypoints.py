@@ -47,7 +47,7 @@ class Keypoints(nn.Module):
         # Half precision would put points on a grid.
         with torch.autocast(x.device.type, enabled=False):
             maps = self.maps(SHARPNESS * x.float()).flatten(2) + self.prior
-            return self.places @ maps.softmax(2).transpose(1, 2), maps
+            return (maps.softmax(2) @ self.places.T).transpose(1, 2), maps
 
 
 def cells(rows, columns):

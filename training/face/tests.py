@@ -20,6 +20,7 @@ import torch
 from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR
 from face import crops, keypoints, regions
+from face.distort import hide_surroundings
 from face.export import rounded, to_onnx
 from face.lettering import letter
 from face.loss import Loss
@@ -127,6 +128,20 @@ class Lettering(unittest.TestCase):
             for picture in pictures:
                 letter(picture, rng)
             self.assertGreater(sum(p.any() for p in pictures), 15, shape)
+
+
+class Surroundings(unittest.TestCase):
+    def test_what_is_around_a_face_is_hidden_and_its_middle_kept(self):
+        rng = np.random.default_rng(0)
+        angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
+        landmarks = 0.5 + 0.25 * np.column_stack([np.cos(angle), np.sin(angle)])
+        image = rng.integers(1, 255, (192, 192, 3)).astype(np.uint8)
+        hidden = [hide_surroundings(image, landmarks, rng) for _ in range(50)]
+        for seen in hidden:
+            # But for rounding.
+            np.testing.assert_allclose(seen[80:112, 80:112].astype(int), image[80:112, 80:112], atol=2)
+        corners = [np.ptp(seen[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int) - image[[0, 0, -1, -1], [0, -1, 0, -1]]) for seen in hidden]
+        self.assertGreater(min(corners), 1, "at least one corner of every picture is something else")
 
 
 class Network(unittest.TestCase):

@@ -177,8 +177,6 @@ impl HeadPoseSolver {
     fn gather(&self, pose: &Pose, softness: f32) -> Option<([Row; UNKNOWNS], f32)> {
         let mut system = [[0.0; UNKNOWNS + 1]; UNKNOWNS];
         let (mut cost, mut seen) = (0.0, 0.0f32);
-        // A crop does not show where in the frame it was cut: the network tells depth along the ray to the face.
-        let ray = pose.translation.normalize();
         for (i, (at, weight)) in self.identity.shape.iter().zip(self.observations.pose_weights()).enumerate()
         {
             let Some(view) = self.observations.view(i, pose, *at, *weight, softness) else { continue };
@@ -188,8 +186,7 @@ impl HeadPoseSolver {
                 let row = [turn.x, turn.y, turn.z, to_image.x, to_image.y, to_image.z, 0.0, residual];
                 accumulate(&mut system, &row, view.weight);
             }
-            let turn = arm.cross(ray);
-            let row = [turn.x, turn.y, turn.z, 0.0, 0.0, 0.0, -1.0, arm.dot(ray) - view.depth];
+            let row = [arm.y, -arm.x, 0.0, 0.0, 0.0, 0.0, -1.0, arm.z - view.depth];
             accumulate(&mut system, &row, view.weight * DEPTH_WEIGHT);
             cost += view.cost;
             seen += 1.0;

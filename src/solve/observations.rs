@@ -55,7 +55,7 @@ pub(super) struct View {
     pub weight: f32,
     /// The robust part of the weight's cost, in standard deviations squared.
     pub cost: f32,
-    /// Measured depth beyond the head's origin along the ray to it, millimetres, up to a constant.
+    /// Measured depth beyond the head's origin, millimetres, up to a constant.
     pub depth: f32,
 }
 

@@ -33,10 +33,9 @@ pub(super) fn nobody_special() -> Landmarks {
 
 /// What the landmark network would say of this head if it made no errors.
 pub(super) fn photograph(head: &Landmarks, pose: &Pose, camera: &Intrinsics) -> Landmarks {
-    let ray = pose.translation.normalize();
     head.map(|at| {
         let p = pose.rotation * at + pose.translation;
-        let depth_px = (pose.rotation * at).dot(ray) * camera.focal_px / pose.translation.z;
+        let depth_px = (p.z - pose.translation.z) * camera.focal_px / pose.translation.z;
         camera.project(p).extend(depth_px)
     })
 }

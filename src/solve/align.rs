@@ -3,6 +3,7 @@
 
 use crate::face::{LANDMARK_COUNT, Landmarks};
 use glam::{DMat3, DQuat, DVec2, DVec3, Vec3};
+use std::sync::LazyLock;
 
 /// Landmarks of a head that faces the reader of this line: x to the subject's left, y up, z out of the face. The middle
 /// of the eyes' outer corners is near the origin and their distance near 1; both exactly so only for the mean head.
@@ -119,24 +120,28 @@ pub fn align(landmarks: &Landmarks) -> AlignedLandmarks {
 /// Both axes as the affine map has them that fits the stable points best; of the landmarks depth is not asked. Landmarks
 /// without any extent have some finite one.
 pub fn tilt(landmarks: &Landmarks) -> f32 {
-    let total: f64 = STABLE.iter().map(|(_, weight, _)| weight).sum();
-    let middle =
-        STABLE.iter().map(|(_, weight, place)| *weight * DVec3::from_array(*place)).sum::<DVec3>() / total;
-    let away = STABLE.map(|(_, _, place)| DVec3::from_array(place) - middle);
-    let mut spread = DMat3::ZERO;
-    for ((_, weight, _), a) in STABLE.iter().zip(away) {
-        spread += DMat3::from_cols(a * a.x, a * a.y, a * a.z) * *weight;
-    }
-    let fit = spread.inverse();
     let (mut across, mut up) = (DVec2::ZERO, DVec2::ZERO);
-    for ((i, weight, _), a) in STABLE.iter().zip(away) {
-        let share = fit * a * *weight;
+    for ((i, _, _), share) in STABLE.iter().zip(*AXES) {
         let point = landmarks[usize::from(*i)].truncate().as_dvec2();
         across += point * share.x;
         up += point * share.y;
     }
     (across.y + up.x).atan2(across.x - up.y) as f32
 }
+
+/// How much of each stable point goes into the axis across and into the one up: the least squares fit's share of [`STABLE`].
+static AXES: LazyLock<[DVec2; STABLE.len()]> = LazyLock::new(|| {
+    let total: f64 = STABLE.iter().map(|(_, weight, _)| weight).sum();
+    let middle =
+        STABLE.iter().map(|(_, weight, place)| *weight * DVec3::from_array(*place)).sum::<DVec3>() / total;
+    let away = STABLE.map(|(_, weight, place)| (weight, DVec3::from_array(place) - middle));
+    let mut spread = DMat3::ZERO;
+    for (weight, a) in away {
+        spread += DMat3::from_cols(a * a.x, a * a.y, a * a.z) * weight;
+    }
+    let fit = spread.inverse();
+    away.map(|(weight, a)| (fit * a).truncate() * weight)
+});
 
 /// `x ↦ scale · rotation · (x - from) + to`.
 struct Similarity {

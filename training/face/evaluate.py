@@ -13,6 +13,8 @@ from face.data import held_out
 from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
 from loop import weights_of
 
+MODELS_HELP = "RUN/model.pt, or RUN/checkpoint.pt of a training that goes on; of several the mean of their weights"
+
 
 def stacked(samples):
     """Samples as arrays, pictures as bytes."""
@@ -76,25 +78,34 @@ def figures(net, faces, device="cpu"):
     return {k: float(v) for k, v in found.items()}
 
 
-def load(path):
-    """A trained network and what is known of its training, from model.pt or a checkpoint."""
-    saved = torch.load(path, map_location="cpu")
-    net = FaceNet(neutral=saved["neutral"])
-    weights = weights_of(saved)
+def load(*paths):
+    """A trained network and what is known of its training, from model.pt or a checkpoint. Of several, trained on one from
+    the other: the mean of their weights (Wortsman et al. 2022), and what is known of the last."""
+    saved = [torch.load(p, map_location="cpu") for p in paths]
+    net = FaceNet(neutral=saved[-1]["neutral"])
+    weights = mean([weights_of(s) for s in saved])
     if is_folded(weights):
         fold(net, linear=False)
     net.load_state_dict(weights)
-    return net.eval(), saved
+    return net.eval(), saved[-1]
+
+
+def mean(states):
+    """The mean of networks' weights."""
+    if any({k: v.shape for k, v in s.items()} != {k: v.shape for k, v in states[0].items()} for s in states):
+        raise SystemExit("only networks of one shape have a mean: train one on from the other, both with or without --fold")
+    last = states[-1]
+    return {k: sum(s[k] for s in states) / len(states) if v.is_floating_point() else v for k, v in last.items()}
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("model", type=Path, help="RUN/model.pt or RUN/checkpoint.pt")
+    p.add_argument("models", nargs="+", type=Path, help=MODELS_HELP)
     p.add_argument("faces", type=Path, help="folder of .ftfaces")
     p.add_argument("--limit", type=int)
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
-    net, _ = load(a.model)
+    net, _ = load(*a.models)
     faces = stacked(held_out(a.faces, a.limit))
     found = figures(net, faces)
     out = {k: predict(net, faces, known=known)["blendshapes"] for k, known in (("alone", False), ("with neutral", True))}

@@ -21,7 +21,7 @@ from torch import nn
 from expression.coefficients import NAMES
 from face.card import write_card
 from face.data import SIZE, held_out
-from face.evaluate import correlation, figures, load, predict, stacked
+from face.evaluate import MODELS_HELP, correlation, figures, load, predict, stacked
 from face.model import POINTS, Exported, fold
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,12 +32,12 @@ HALF_FROM = 1024
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("model", type=Path, help="RUN/model.pt, or RUN/checkpoint.pt of a training that goes on")
+    p.add_argument("models", nargs="+", type=Path, help=MODELS_HELP)
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--out", type=Path, default=MODELS)
     p.add_argument("--notes", type=Path, help="Markdown for the card: figures on real faces, known failures")
     a = p.parse_args()
-    net, saved = load(a.model)
+    net, saved = load(*a.models)
     net = rounded(net)
     faces = stacked(held_out(a.faces))
     path = a.out / "face.onnx"

@@ -21,6 +21,7 @@ from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR
 from face import crops, keypoints, regions
 from face.distort import hide_surroundings
+from face.evaluate import mean
 from face.export import rounded, to_onnx
 from face.lettering import letter
 from face.loss import Loss
@@ -193,6 +194,15 @@ class Network(unittest.TestCase):
                 self.assertTrue(is_folded(self.net.state_dict()))
                 for name, value in before.items():
                     torch.testing.assert_close(after[name], value, atol=1e-3, rtol=1e-3, msg=name)
+
+    def test_the_mean_of_two_networks_lies_between_them_and_of_two_shapes_there_is_none(self):
+        ends = [FaceNet().state_dict() for _ in range(2)]
+        between = mean(ends)
+        for name, value in between.items():
+            if value.is_floating_point():
+                torch.testing.assert_close(value - ends[0][name], ends[1][name] - value)
+        with self.assertRaises(SystemExit):
+            mean([ends[0], fold(FaceNet()).state_dict()])
 
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)

@@ -21,7 +21,7 @@ fn angles(rng: &mut Rng, options: &SamplerOptions) -> Angles {
     } else {
         rng.range(-limit, limit)
     };
-    let pitch = if rng.chance(0.65) { 0.18 * rng.normal() } else { rng.range(-0.785, 0.785) };
+    let pitch = if rng.chance(0.3) { 0.18 * rng.normal() } else { rng.range(-0.785, 0.785) };
     let roll = if rng.chance(0.65) { 0.14 * rng.normal() } else { rng.range(-0.785, 0.785) };
     // Far turns of all three at once leave nothing to see.
     let ease = (1.0 - 0.45 * (yaw.abs() / 1.309)).max(0.4);
@@ -39,7 +39,7 @@ pub fn sample(rng: &mut Rng, options: &SamplerOptions) -> (View, HeadPose) {
     let intrinsics = Intrinsics::from_fov(fov, width as u32, height as u32);
     // Most sit at a desk; 0.3 to 4 m.
     let distance = (650.0 * (0.5 * rng.normal()).exp()).clamp(300.0, 4000.0);
-    let distance = if rng.chance(0.12) { rng.log_range(300.0, 4000.0) } else { distance };
+    let distance = if rng.chance(0.25) { rng.log_range(300.0, 4000.0) } else { distance };
     let radius = 115.0 * intrinsics.focal_px / distance;
     let mut place = |size: f32| {
         let room = (0.5 * size - radius).max(0.08 * size);

@@ -184,7 +184,6 @@ fn rotation_from_6d(v: &[f32]) -> Mat3 {
 /// The crop's camera in the frame's.
 #[derive(Debug, Clone, Copy)]
 pub struct CropView {
-    intrinsics: Intrinsics,
     camera_from_crop: Mat3,
     /// Focal length at the crop's middle over the crop's side.
     focal: f32,
@@ -197,7 +196,6 @@ impl CropView {
         let onto_axis = Quat::from_rotation_arc(ray.normalize(), Vec3::Z);
         let crop_from_camera = Quat::from_rotation_z(-roi.rotation_rad) * onto_axis;
         Self {
-            intrinsics: *intrinsics,
             camera_from_crop: Mat3::from_quat(crop_from_camera.inverse()),
             focal: intrinsics.focal_px * ray.length() / roi.side,
         }
@@ -212,18 +210,6 @@ impl CropView {
             rotation: self.camera_from_crop * seen.rotation,
             translation_mm: self.camera_from_crop * place,
         }
-    }
-
-    /// The landmarks with their depth along the frame camera's axis. The network tells it along the ray through the crop's
-    /// middle, for a crop does not show where in the frame it was cut; taken as it is, it would turn a head that moves aside.
-    pub fn along_axis(&self, landmarks: &Landmarks) -> Landmarks {
-        let (ray, focal_px) = (self.camera_from_crop.z_axis, self.intrinsics.focal_px);
-        landmarks.map(|p| {
-            let direction = ((p.truncate() - self.intrinsics.center) / focal_px).extend(1.0);
-            // Depths over that of the crop's middle, where the ray's length is 1 / ray.z.
-            let depth = (1.0 / ray.z + p.z / focal_px) / ray.dot(direction);
-            p.truncate().extend((depth - 1.0) * focal_px)
-        })
     }
 
     /// The gaze in the frame's camera.
@@ -330,22 +316,6 @@ mod tests {
             let size = head.translation_mm.length() * roi.side / (intrinsics.focal_px * 250.0);
             let away = (roi.center - intrinsics.center) / intrinsics.focal_px;
             assert!((size - (1.0 + away.length_squared()).sqrt()).abs() < 1e-4, "{size}");
-        }
-    }
-
-    #[test]
-    fn depth_along_the_ray_becomes_depth_along_the_axis() {
-        let intrinsics = Intrinsics::from_fov(1.2, 1280, 720);
-        let middle = Vec3::new(300.0, -150.0, 600.0);
-        let roi = Roi { center: intrinsics.project(middle), side: 200.0, rotation_rad: 0.4 };
-        let px_per_mm = intrinsics.focal_px / middle.z;
-        let away = |i: usize| Vec3::new(i as f32 - 200.0, 100.0 - i as f32, 0.3 * i as f32 - 60.0) * 0.4;
-        let told = std::array::from_fn(|i| {
-            intrinsics.project(middle + away(i)).extend(away(i).dot(middle.normalize()) * px_per_mm)
-        });
-        for (i, p) in CropView::new(&roi, &intrinsics).along_axis(&told).iter().enumerate() {
-            assert!((p.z - away(i).z * px_per_mm).abs() < 0.02, "{i}: {} {}", p.z, away(i).z * px_per_mm);
-            assert_eq!(p.truncate(), told[i].truncate());
         }
     }
 

@@ -217,13 +217,11 @@ impl InferThread {
             face.landmarks.copy_from_slice(&landmarks[..]);
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
             let aligned = align(landmarks);
+            face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
             if let Some(seen) = &observation.reading.parameters {
-                let view = CropView::new(&seen.roi, &intrinsics);
-                face.head = person.pose.solve(&view.along_axis(landmarks), &intrinsics, now);
-                face.gaze = view.gaze(seen);
+                face.gaze = CropView::new(&seen.roi, &intrinsics).gaze(seen);
                 face.blendshapes = seen.blendshapes;
             } else {
-                face.head = person.pose.solve(landmarks, &intrinsics, now);
                 face.gaze = person.pose.gaze();
                 let neutral = person.calibration.neutral();
                 self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;

@@ -16,7 +16,7 @@ use facetrackd::infer::{ExpressionNet, Runtime, Tracker};
 use facetrackd::provision;
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{JsonlConfig, OutputConfig, ShmConfig, Sink, VmcConfig};
-use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look};
+use facetrackd::solve::{Calibration, DepthAlong, HeadPoseSolver, align, eye_look};
 use std::io::Cursor;
 use std::net::UdpSocket;
 
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::default();
     let mut tracker = Tracker::from_files(&runtime, |name| pack.model(name), &config.tracking)?;
     let mut expression = ExpressionNet::new(&runtime)?;
-    let mut pose = HeadPoseSolver::new(&config.pose);
+    let mut pose = HeadPoseSolver::new(&config.pose, DepthAlong::Axis);
     let mut calibration = Calibration::new();
     let mut filter = Filter::new(&config.filter);
     let receiver = UdpSocket::bind("127.0.0.1:0")?;

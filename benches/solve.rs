@@ -7,7 +7,7 @@ use facetrackd::clock::MonoTime;
 use facetrackd::face::{Face, FaceSample, Landmarks, Presence, TrackedFace};
 use facetrackd::filter::{Filter, FilterConfig};
 use facetrackd::geom::{Angles, Intrinsics, Rect};
-use facetrackd::solve::{HeadPoseSolver, PoseConfig, eye_look};
+use facetrackd::solve::{DepthAlong, HeadPoseSolver, PoseConfig, eye_look};
 use glam::Vec3;
 
 const FRAMES: u32 = 3000;
@@ -43,7 +43,7 @@ fn main() {
     print_machine();
     let head: Head = serde_json::from_str(HEAD).expect("the canonical head is valid JSON");
     let camera = Intrinsics::from_fov(60f32.to_radians(), 1280, 720);
-    let mut solver = HeadPoseSolver::new(&PoseConfig::default());
+    let mut solver = HeadPoseSolver::new(&PoseConfig::default(), DepthAlong::Axis);
     let mut filter = Filter::new(&FilterConfig::default());
     let mut spare = Vec::with_capacity(4);
     let mut sample = FaceSample::default();
@@ -58,7 +58,7 @@ fn main() {
         *face.landmarks = seen;
         face.bounds = Rect::bounding(seen.iter().map(|p| p.truncate())).unwrap_or_default();
         if i % 30 == 0 {
-            let mut fresh = HeadPoseSolver::new(&PoseConfig::default());
+            let mut fresh = HeadPoseSolver::new(&PoseConfig::default(), DepthAlong::Axis);
             first.measure(|| fresh.solve(&seen, &camera, sample.stream_time));
         }
         face.head = pose.measure(|| solver.solve(&seen, &camera, sample.stream_time));

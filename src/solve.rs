@@ -16,7 +16,7 @@ mod synthetic;
 pub use align::{AlignedLandmarks, align, tilt};
 pub use calibration::Calibration;
 pub use gaze::eye_look;
-pub use head_pose::HeadPoseSolver;
+pub use head_pose::{DepthAlong, HeadPoseSolver};
 
 use crate::within::within;
 use serde::{Deserialize, Deserializer, Serialize};

@@ -6,7 +6,7 @@ use super::{InferError, Runtime};
 use crate::face::{LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
 use crate::geom::Roi;
-use crate::solve::AlignedLandmarks;
+use crate::solve::{AlignedLandmarks, DepthAlong};
 use glam::Vec3;
 use std::path::PathBuf;
 
@@ -36,6 +36,11 @@ impl Reading {
     /// Room for a reading.
     pub(super) fn empty() -> Self {
         Self { landmarks: Box::new([Vec3::ZERO; LANDMARK_COUNT]), parameters: None }
+    }
+
+    /// What the landmarks' z is measured along: the own network is taught the ray (`training/face/crops.py`).
+    pub fn depth_along(&self) -> DepthAlong {
+        if self.parameters.is_some() { DepthAlong::Ray } else { DepthAlong::Axis }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::face::{FaceSample, Presence, TrackedFace};
 use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Rect};
-use crate::infer::{CropView, ExpressionNet, InferError, Tracker};
+use crate::infer::{CropView, ExpressionNet, InferError, Observation, Tracker};
 use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look};
 use crossbeam_channel::Receiver;
 use glam::{Vec2, Vec3Swizzles};
@@ -204,7 +204,7 @@ impl InferThread {
             let known = self.people.iter().position(|p| p.id == observation.id);
             let index = known.unwrap_or_else(|| {
                 self.calm_frames = 0;
-                self.people.push(Person::new(observation.id, self.config.pose));
+                self.people.push(Person::new(observation, self.config.pose));
                 self.people.len() - 1
             });
             let person = &mut self.people[index];
@@ -275,10 +275,10 @@ impl InferThread {
 }
 
 impl Person {
-    fn new(id: u32, config: PoseConfig) -> Self {
+    fn new(seen: &Observation, config: PoseConfig) -> Self {
         Self {
-            id,
-            pose: HeadPoseSolver::new(&config),
+            id: seen.id,
+            pose: HeadPoseSolver::new(&config, seen.reading.depth_along()),
             calibration: Calibration::new(),
             seen_at: MonoTime::default(),
         }

@@ -23,11 +23,22 @@ const DOUBTFUL: f32 = 2.5;
 const UNKNOWNS: usize = 7;
 type Row = [f32; UNKNOWNS + 1];
 
+/// What a network measures a landmark's z along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DepthAlong {
+    /// The camera's axis.
+    Axis,
+    /// The ray to the face: a crop does not show where in the frame it was cut. Taken for the axis', such depth would turn a
+    /// head that moves aside.
+    Ray,
+}
+
 /// Finds the head pose of one person, frame after frame, and learns the shape and size of their head meanwhile. It is the
 /// state of one person in one sequence: where a sequence starts anew, so does the solver.
 #[derive(Debug)]
 pub struct HeadPoseSolver {
     adapt: bool,
+    depth_along: DepthAlong,
     observations: Observations,
     identity: Identity,
     eyes: Eyes,
@@ -44,9 +55,10 @@ struct Fit {
 
 impl HeadPoseSolver {
     /// A solver that knows nothing of the person yet.
-    pub fn new(config: &PoseConfig) -> Self {
+    pub fn new(config: &PoseConfig, depth_along: DepthAlong) -> Self {
         Self {
             adapt: config.adapt,
+            depth_along,
             observations: Observations::new(),
             identity: Identity::new(),
             eyes: Eyes::default(),
@@ -177,6 +189,10 @@ impl HeadPoseSolver {
     fn gather(&self, pose: &Pose, softness: f32) -> Option<([Row; UNKNOWNS], f32)> {
         let mut system = [[0.0; UNKNOWNS + 1]; UNKNOWNS];
         let (mut cost, mut seen) = (0.0, 0.0f32);
+        let along = match self.depth_along {
+            DepthAlong::Axis => Vec3::Z,
+            DepthAlong::Ray => pose.translation.normalize(),
+        };
         for (i, (at, weight)) in self.identity.shape.iter().zip(self.observations.pose_weights()).enumerate()
         {
             let Some(view) = self.observations.view(i, pose, *at, *weight, softness) else { continue };
@@ -186,7 +202,8 @@ impl HeadPoseSolver {
                 let row = [turn.x, turn.y, turn.z, to_image.x, to_image.y, to_image.z, 0.0, residual];
                 accumulate(&mut system, &row, view.weight);
             }
-            let row = [arm.y, -arm.x, 0.0, 0.0, 0.0, 0.0, -1.0, arm.z - view.depth];
+            let turn = arm.cross(along);
+            let row = [turn.x, turn.y, turn.z, 0.0, 0.0, 0.0, -1.0, arm.dot(along) - view.depth];
             accumulate(&mut system, &row, view.weight * DEPTH_WEIGHT);
             cost += view.cost;
             seen += 1.0;

@@ -1,6 +1,6 @@
 //! What the head pose solver promises.
 
-use super::head_pose::HeadPoseSolver;
+use super::head_pose::{DepthAlong, HeadPoseSolver};
 use super::observations::Pose;
 use super::synthetic::{CAMERA, Noise, degrees_apart, nobody_special, person, photograph, pose};
 use super::{PoseConfig, canonical::MODES};
@@ -13,11 +13,11 @@ use proptest::prelude::*;
 const UPPER_LIDS: [usize; 14] = [246, 161, 160, 159, 158, 157, 173, 466, 388, 387, 386, 385, 384, 398];
 
 fn fixed() -> HeadPoseSolver {
-    HeadPoseSolver::new(&PoseConfig { adapt: false, ..PoseConfig::default() })
+    HeadPoseSolver::new(&PoseConfig { adapt: false, ..PoseConfig::default() }, DepthAlong::Axis)
 }
 
 fn adapting() -> HeadPoseSolver {
-    HeadPoseSolver::new(&PoseConfig::default())
+    HeadPoseSolver::new(&PoseConfig::default(), DepthAlong::Axis)
 }
 
 fn frame(i: u32) -> MonoTime {
@@ -50,6 +50,20 @@ proptest! {
         let truth = pose(yaw, pitch, roll, [x, y, z]);
         let found = fixed().solve(&photograph(&nobody_special(), &truth, &CAMERA), &CAMERA, frame(0));
         let (degrees, mm) = errors(&found, &truth);
+        prop_assert!(degrees < 0.1 && mm < 0.002 * z, "{degrees} degrees, {mm} mm of {z}");
+    }
+
+    #[test]
+    fn any_pose_is_found_by_depth_along_the_ray(
+        yaw in -90f32..90.0, pitch in -40f32..40.0, x in -150f32..150.0, y in -100f32..100.0, z in 350f32..1500.0,
+    ) {
+        let (head, truth) = (nobody_special(), pose(yaw, pitch, 10.0, [x, y, z]));
+        let mut seen = photograph(&head, &truth, &CAMERA);
+        for (p, at) in seen.iter_mut().zip(&head) {
+            p.z = (truth.rotation * *at).dot(truth.translation.normalize()) * CAMERA.focal_px / z;
+        }
+        let mut solver = HeadPoseSolver::new(&PoseConfig { adapt: false, ..PoseConfig::default() }, DepthAlong::Ray);
+        let (degrees, mm) = errors(&solver.solve(&seen, &CAMERA, frame(0)), &truth);
         prop_assert!(degrees < 0.1 && mm < 0.002 * z, "{degrees} degrees, {mm} mm of {z}");
     }
 

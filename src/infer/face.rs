@@ -46,12 +46,12 @@ const OUTPUTS: [TensorSpec; 10] = [
 /// detector's guesses fewer do.
 const PRESENCE_EVEN: f32 = 4.0;
 /// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean.
-const BLINK_GAIN: f32 = 1.7;
+const BLINK_GAIN: f32 = 1.8;
 /// Corners of an eye, and points of its upper lid with those below; left, right.
 const LIDS: [([usize; 2], [[usize; 2]; 3]); 2] =
     [([362, 263], [[386, 374], [385, 380], [387, 373]]), ([33, 133], [[159, 145], [158, 153], [160, 144]])];
 /// How far blinks are apart where the lids' gaps are apart by an eye's width: an eye is about 0.3 of its width open.
-const BLINK_OF_GAP: f32 = 3.5;
+const BLINK_OF_GAP: f32 = 3.85;
 const IMAGE: usize = 0;
 const NEUTRAL: usize = 1;
 const NEUTRAL_KNOWN: usize = 2;

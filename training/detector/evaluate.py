@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 
 from detector.data import SIZE, Scenes
-from detector.model import Detector
+from detector.model import with_weights
 from face.keypoints import cells
 from loop import weights_of
 
@@ -85,9 +85,7 @@ class Packaged:
 
 def load(path):
     saved = torch.load(path, map_location="cpu")
-    net = Detector()
-    net.load_state_dict(weights_of(saved))
-    return net.eval(), saved
+    return with_weights(weights_of(saved)).eval(), saved
 
 
 def main():

@@ -6,7 +6,7 @@ from torch import nn
 from detector.data import CELLS, SIZE, STRIDE
 from face.keypoints import cells
 from face.layers import convolution, enlarged
-from face.model import Bottleneck
+from face.model import Bottleneck, fold
 
 
 class Detector(nn.Module):
@@ -28,7 +28,7 @@ class Detector(nn.Module):
         with torch.no_grad():
             self.head.bias.zero_()
             self.head.bias[16] = -4.0
-        self.register_buffer("centres", SIZE * cells(CELLS, CELLS))
+        self.register_buffer("centres", SIZE * cells(CELLS, CELLS), persistent=False)
 
     def forward(self, image):
         near = self.near((image - 0.5) * 4)
@@ -41,6 +41,15 @@ class Detector(nn.Module):
         # Points in sizes of a face: the same number for near and far ones.
         points = torch.cat([out[:, :, :2] * STRIDE, size, out[:, :, 4:16] * size.mean(2, keepdim=True)], 2)
         return points, out[:, :, 16]
+
+
+def with_weights(weights):
+    """A detector of these weights, with batch normalisation folded where theirs is."""
+    net = Detector()
+    if not any(name.endswith("running_mean") for name in weights):
+        fold(net)
+    net.load_state_dict({name: weights[name] for name in net.state_dict()})
+    return net
 
 
 class Exported(nn.Module):

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from detector.data import loader
 from detector.evaluate import figures, scenes
-from detector.model import Detector
-from loop import Loop, add_arguments, device, take_over, weights_of
+from detector.model import Detector, with_weights
+from face.shipped import tensors
+from loop import Loop, add_arguments, device, weights_of
 
 
 def arguments():
@@ -62,7 +63,8 @@ def main():
     batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed))
     net = Detector()
     if a.start:
-        take_over(net, weights_of(torch.load(a.start, map_location="cpu")))
+        exported = a.start.suffix == ".onnx"
+        net = with_weights(tensors(a.start) if exported else weights_of(torch.load(a.start, map_location="cpu")))
     Loop(a, net, batches, losses, measure).run()
 
 

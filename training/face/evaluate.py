@@ -11,9 +11,10 @@ import torch
 from expression.coefficients import NAMES
 from face.data import held_out
 from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
+from face.shipped import shipped
 from loop import weights_of
 
-MODELS_HELP = "RUN/model.pt, or RUN/checkpoint.pt of a training that goes on; of several the mean of their weights"
+MODELS_HELP = "RUN/model.pt, RUN/checkpoint.pt of a training that goes on, or an exported .onnx; of several the mean of their weights"
 
 
 def stacked(samples):
@@ -79,21 +80,30 @@ def figures(net, faces, device="cpu"):
 
 
 def load(*paths):
-    """A trained network and what is known of its training, from model.pt or a checkpoint. Of several, trained on one from
-    the other: the mean of their weights (Wortsman et al. 2022), and what is known of the last."""
-    saved = [torch.load(p, map_location="cpu") for p in paths]
-    net = FaceNet(neutral=saved[-1]["neutral"])
-    weights = mean([weights_of(s) for s in saved])
+    """A trained network, folded, and what is known of its training, from model.pt, a checkpoint or an exported network. Of
+    several, trained on one from the other: the mean of their weights (Wortsman et al. 2022), and what is known of the last."""
+    parts = [one(p) for p in paths]
+    net, facts = parts[-1]
+    net.load_state_dict(mean([n.state_dict() for n, _ in parts]))
+    return net.eval(), facts
+
+
+def one(path):
+    """A network, folded, and what is known of it."""
+    if path.suffix == ".onnx":
+        return shipped(path), {"step": 0}
+    saved = torch.load(path, map_location="cpu")
+    net, weights = FaceNet(neutral=saved["neutral"]), weights_of(saved)
     if is_folded(weights):
         fold(net, linear=False)
     net.load_state_dict(weights)
-    return net.eval(), saved[-1]
+    return fold(net), saved
 
 
 def mean(states):
     """The mean of networks' weights."""
     if any({k: v.shape for k, v in s.items()} != {k: v.shape for k, v in states[0].items()} for s in states):
-        raise SystemExit("only networks of one shape have a mean: train one on from the other, both with or without --fold")
+        raise SystemExit("only networks of one shape have a mean: train one on from the other")
     last = states[-1]
     return {k: sum(s[k] for s in states) / len(states) if v.is_floating_point() else v for k, v in last.items()}
 

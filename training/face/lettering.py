@@ -28,7 +28,12 @@ def word(picture, rng):
     if rng.random() < 0.5:
         beside = place[0] + int(rng.normal() * 0.1 * tall), place[1] + int(rng.normal() * 0.1 * tall)
         cv2.putText(picture, text, beside, font, scale, colour(rng), thick + int(rng.uniform(0, 0.15) * tall), cv2.LINE_AA)
-    cv2.putText(picture, text, place, font, scale, colour(rng), thick, cv2.LINE_AA)
+    fill = colour(rng)
+    if rng.random() < 0.4:
+        # A film's title: letters with a rim in a darker shade.
+        rim = tuple(int(v * rng.uniform(0.2, 0.8)) for v in fill)
+        cv2.putText(picture, text, place, font, scale, rim, thick + max(2, int(rng.uniform(0.06, 0.3) * tall)), cv2.LINE_AA)
+    cv2.putText(picture, text, place, font, scale, fill, thick, cv2.LINE_AA)
     if rng.random() < 0.3:
         cv2.putText(picture, text, place, font, scale, colour(rng), max(1, thick // 3), cv2.LINE_AA)
 

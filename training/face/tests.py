@@ -14,6 +14,7 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
@@ -26,6 +27,7 @@ from face.export import rounded, to_onnx
 from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
+from face.shipped import ShippedError, shipped, unfold_linear
 
 HERE = Path(__file__).resolve().parents[1]
 FACES = os.environ.get("FACES")
@@ -179,12 +181,16 @@ class Network(unittest.TestCase):
         share = self.net.settle.weight.sum(1)
         self.assertGreater(float(share[regions.POINTS].min()), 0.8)
 
-    def test_a_folded_network_says_the_same(self):
+    def as_if_trained(self):
+        """Batch normalisation that does something."""
         for module in self.net.modules():
             if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
                 torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
                 torch.nn.init.uniform_(module.running_var, 0.5, 2)
                 torch.nn.init.uniform_(module.weight, 0.5, 2)
+
+    def test_a_folded_network_says_the_same(self):
+        self.as_if_trained()
         image = torch.rand(2, 3, 192, 192)
         with torch.no_grad():
             before = self.net(image)
@@ -203,6 +209,27 @@ class Network(unittest.TestCase):
                 torch.testing.assert_close(value - ends[0][name], ends[1][name] - value)
         with self.assertRaises(SystemExit):
             mean([ends[0], fold(FaceNet()).state_dict()])
+
+    def test_an_exported_network_can_be_trained_on(self):
+        self.as_if_trained()
+        net = rounded(self.net)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "face.onnx"
+            to_onnx(net, path)
+            back = shipped(path)
+            broken = onnx.load(path)
+            broken.graph.initializer.pop()
+            onnx.save(broken, path)
+            with self.assertRaises(ShippedError):
+                shipped(path)
+        image = torch.rand(8, 3, 192, 192)
+        with torch.no_grad():
+            before = net.eval()(image)
+            for after in (back(image), unfold_linear(back, image)(image)):
+                for name, value in before.items():
+                    torch.testing.assert_close(after[name], value, atol=1e-3, rtol=1e-3, msg=name)
+        norms = [m for m in back.modules() if isinstance(m, torch.nn.BatchNorm1d)]
+        self.assertEqual(len(norms), sum(isinstance(m, torch.nn.BatchNorm1d) for m in FaceNet().modules()))
 
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)

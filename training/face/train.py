@@ -15,6 +15,7 @@ from face.data import held_out, loader
 from face.evaluate import figures, stacked
 from face.loss import Loss
 from face.model import FaceNet, fold, is_folded
+from face.shipped import shipped, unfold_linear
 from loop import Loop, add_arguments, device, take_over, weights_of
 
 
@@ -60,7 +61,10 @@ def started(a):
     there = torch.cat([b["presence"] for b in first]) > 0.5
     all_of = lambda name: torch.cat([b[name] for b in first])[there]
     net.start_from(all_of("landmarks"), all_of("neutral").mean(0))
-    if a.start:
+    if a.start and a.start.suffix == ".onnx":
+        images = torch.cat([b["image"] for b in first])[there][:512].permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
+        net = unfold_linear(shipped(a.start), images)
+    elif a.start:
         weights = weights_of(torch.load(a.start, map_location="cpu"))
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)
     if a.freeze_trunk:

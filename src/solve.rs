@@ -13,8 +13,9 @@ mod observations;
 #[cfg(test)]
 mod synthetic;
 
-pub use align::{AlignedLandmarks, align, tilt};
+pub use align::{AlignedLandmarks, align, tilt, tilt_of_keypoints};
 pub use calibration::Calibration;
+pub use canonical::landmark_mirror;
 pub use gaze::eye_look;
 pub use head_pose::{DepthAlong, HeadPoseSolver};
 

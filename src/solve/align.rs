@@ -2,7 +2,7 @@
 //! what is left is the person's shape and their expression.
 
 use crate::face::{LANDMARK_COUNT, Landmarks};
-use glam::{DMat3, DQuat, DVec2, DVec3, Vec3};
+use glam::{DMat3, DQuat, DVec2, DVec3, Vec2, Vec3};
 use std::sync::LazyLock;
 
 /// Landmarks of a head that faces the reader of this line: x to the subject's left, y up, z out of the face. The middle
@@ -120,28 +120,52 @@ pub fn align(landmarks: &Landmarks) -> AlignedLandmarks {
 /// Both axes as the affine map has them that fits the stable points best; of the landmarks depth is not asked. Landmarks
 /// without any extent have some finite one.
 pub fn tilt(landmarks: &Landmarks) -> f32 {
+    tilt_of(STABLE.iter().map(|(i, _, _)| landmarks[usize::from(*i)].truncate()), &*AXES)
+}
+
+/// As [`tilt`], of a detector's six points: right eye, left eye, nose tip, mouth, right ear, left ear.
+pub fn tilt_of_keypoints(keypoints: &[Vec2; 6]) -> f32 {
+    tilt_of(keypoints.iter().copied(), &*KEYPOINT_AXES)
+}
+
+fn tilt_of(points: impl Iterator<Item = Vec2>, shares: &[DVec2]) -> f32 {
     let (mut across, mut up) = (DVec2::ZERO, DVec2::ZERO);
-    for ((i, _, _), share) in STABLE.iter().zip(*AXES) {
-        let point = landmarks[usize::from(*i)].truncate().as_dvec2();
-        across += point * share.x;
-        up += point * share.y;
+    for (point, share) in points.zip(shares) {
+        across += point.as_dvec2() * share.x;
+        up += point.as_dvec2() * share.y;
     }
     (across.y + up.x).atan2(across.x - up.y) as f32
 }
 
-/// How much of each stable point goes into the axis across and into the one up: the least squares fit's share of [`STABLE`].
-static AXES: LazyLock<[DVec2; STABLE.len()]> = LazyLock::new(|| {
-    let total: f64 = STABLE.iter().map(|(_, weight, _)| weight).sum();
-    let middle =
-        STABLE.iter().map(|(_, weight, place)| *weight * DVec3::from_array(*place)).sum::<DVec3>() / total;
-    let away = STABLE.map(|(_, weight, place)| (weight, DVec3::from_array(place) - middle));
+/// How much of each stable point goes into the axis across and into the one up.
+static AXES: LazyLock<[DVec2; STABLE.len()]> =
+    LazyLock::new(|| shares(STABLE.map(|(_, weight, place)| (weight, DVec3::from_array(place)))));
+
+/// The same of a detector's points, where `models/canonical_head.json` has them.
+static KEYPOINT_AXES: LazyLock<[DVec2; 6]> = LazyLock::new(|| {
+    let places = [
+        [-0.347, 0.006, 0.082],
+        [0.347, 0.006, 0.082],
+        [0.000, -0.372, 0.478],
+        [0.000, -0.704, 0.301],
+        [-0.769, -0.236, -0.506],
+        [0.769, -0.236, -0.506],
+    ];
+    shares(places.map(|place| (1.0, DVec3::from_array(place))))
+});
+
+/// Each point's share in the least squares fit of the head's axes, across and up, from weights and places.
+fn shares<const N: usize>(points: [(f64, DVec3); N]) -> [DVec2; N] {
+    let total: f64 = points.iter().map(|(weight, _)| weight).sum();
+    let middle = points.iter().map(|(weight, place)| *weight * *place).sum::<DVec3>() / total;
+    let away = points.map(|(weight, place)| (weight, place - middle));
     let mut spread = DMat3::ZERO;
     for (weight, a) in away {
         spread += DMat3::from_cols(a * a.x, a * a.y, a * a.z) * weight;
     }
     let fit = spread.inverse();
     away.map(|(weight, a)| (fit * a).truncate() * weight)
-});
+}
 
 /// `x ↦ scale · rotation · (x - from) + to`.
 struct Similarity {
@@ -284,6 +308,10 @@ mod tests {
                 let turned = level.map(|p| Quat::from_rotation_z(lean) * Quat::from_rotation_y(yaw) * p);
                 let off = (tilt(&turned) - lean).abs();
                 assert!(off < 0.06, "yaw {yaw}, lean {lean}: {off} radians off");
+                let [right_eye, left_eye, nose, mouth] = crate::infer::landmarker::keypoints(&turned);
+                let [right_ear, left_ear] = [234, 454].map(|i| turned[i].truncate());
+                let few = tilt_of_keypoints(&[right_eye, left_eye, nose, mouth, right_ear, left_ear]);
+                assert!((few - lean).abs() < 0.1, "yaw {yaw}, lean {lean}: a detector's points say {few}");
             }
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct CanonicalHead {
     pub modes: Vec<LandmarkModes>,
     /// How far expressions move each landmark, root mean square over an ARKit recording, millimetres.
     pub expression_mm: Vec<f32>,
+    /// The landmark that a mirror puts in the place of each.
+    pub mirror: Vec<usize>,
     pub eyes: CanonicalEyes,
     /// Half of the 11.7 mm that a human iris is wide.
     pub iris_radius_mm: f32,
@@ -54,6 +56,7 @@ pub(super) struct CanonicalHead {
 struct File {
     points: Vec<Vec3>,
     modes: Vec<Vec<Vec3>>,
+    mirror: Vec<usize>,
     eyes: CanonicalEyes,
     iris_radius_mm: f32,
 }
@@ -67,6 +70,11 @@ struct Mobility {
 static CANONICAL: LazyLock<CanonicalHead> = LazyLock::new(|| {
     CanonicalHead::parse(HEAD_JSON, MOBILITY_JSON).expect("both files are compiled in, and a test reads them")
 });
+
+/// For each landmark the one that a mirror puts in its place.
+pub fn landmark_mirror() -> &'static [usize] {
+    &CanonicalHead::get().mirror
+}
 
 impl CanonicalHead {
     /// The one that is compiled in.
@@ -83,6 +91,9 @@ impl CanonicalHead {
                 "not {MODES} modes of {LANDMARK_COUNT} landmarks"
             )));
         }
+        if !(0..LANDMARK_COUNT).all(|i| file.mirror.get(i).and_then(|&m| file.mirror.get(m)) == Some(&i)) {
+            return Err(serde::de::Error::custom("a mirror that does not undo itself"));
+        }
         let modes = (0..LANDMARK_COUNT)
             .map(|i| LandmarkModes {
                 x: std::array::from_fn(|k| file.modes[k][i].x),
@@ -94,6 +105,7 @@ impl CanonicalHead {
             points: file.points,
             modes,
             expression_mm: expression_rms_mm,
+            mirror: file.mirror,
             eyes: file.eyes,
             iris_radius_mm: file.iris_radius_mm,
         })

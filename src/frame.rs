@@ -70,6 +70,8 @@ pub struct Frame {
     pub stream_time: MonoTime,
     /// Nothing may be carried over from earlier frames: an independent still, or the first frame after a reopening.
     pub starts_sequence: bool,
+    /// A picture by itself, with no next, from a camera that nobody knows. It starts a sequence, too.
+    pub still: bool,
     /// Pixels in a row.
     pub width: u32,
     /// Rows.
@@ -90,6 +92,7 @@ impl Default for Frame {
             captured_at: MonoTime::default(),
             stream_time: MonoTime::default(),
             starts_sequence: true,
+            still: false,
             width: 0,
             height: 0,
             format: PixelFormat::Rgb8,

@@ -75,6 +75,11 @@ impl Roi {
     }
 }
 
+/// Portraits are taken from about here.
+const STILL_DISTANCE_MM: f32 = 1000.0;
+/// The longer side of the landmarks' box on most faces.
+const FACE_MM: f32 = 170.0;
+
 /// A pinhole camera without distortion: image = focal * (x/z, y/z) + centre.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Intrinsics {
@@ -92,6 +97,21 @@ impl Intrinsics {
             focal_px: 0.5 * long / (0.5 * fov_rad).tan(),
             center: Vec2::new(width as f32, height as f32) * 0.5,
         }
+    }
+
+    /// The camera of a picture by itself, which was cut out of a larger one as often as not: it looks straight at the head that
+    /// fills `face`, and from no nearer than people are photographed. So rotations are those to the line of sight, as the
+    /// literature has them (Zhu et al. 2016, 300W-LP and AFLW2000-3D).
+    pub fn of_still(&self, face: &Rect) -> Self {
+        let least = face.size().max_element() * STILL_DISTANCE_MM / FACE_MM;
+        Self { focal_px: self.focal_px.max(least), center: face.center() }
+    }
+
+    /// Where in this camera's space a point lies that another of the same image has at `point`: in the same direction as seen in
+    /// the image, of the same size.
+    pub fn place(&self, point: Vec3, other: &Self) -> Vec3 {
+        let depth = point.z * self.focal_px / other.focal_px;
+        ((other.project(point) - self.center) / self.focal_px).extend(1.0) * depth
     }
 
     /// Where a point in camera space lands in the image. `z` must be positive.
@@ -161,6 +181,23 @@ mod tests {
             prop_assert!((r.iou(&s) - s.iou(&r)).abs() < 1e-6);
             prop_assert!((0.0..=1.0 + 1e-6).contains(&r.iou(&s)));
         }
+    }
+
+    #[test]
+    fn a_still_is_taken_for_a_portrait_and_its_head_stays_where_it_is_seen() {
+        let camera = Intrinsics::from_fov(1.0, 450, 450);
+        let face = Rect { min: Vec2::new(250.0, 100.0), max: Vec2::new(400.0, 300.0) };
+        let portrait = camera.of_still(&face);
+        assert_eq!(portrait.center, face.center());
+        // 170 mm in 200 pixels.
+        let distance = portrait.focal_px * 170.0 / 200.0;
+        assert!((distance - 1000.0).abs() < 1.0, "{distance}");
+        let there = camera.place(Vec3::new(30.0, -20.0, distance), &portrait);
+        assert!(camera.project(there).distance(portrait.project(Vec3::new(30.0, -20.0, distance))) < 1e-3);
+        assert!((there.z / camera.focal_px - distance / portrait.focal_px).abs() < 1e-3, "of the same size");
+        // A head that is far away as it is needs no longer lens.
+        let small = Rect { min: Vec2::new(250.0, 100.0), max: Vec2::new(280.0, 140.0) };
+        assert_eq!(camera.of_still(&small).focal_px, camera.focal_px);
     }
 
     #[test]

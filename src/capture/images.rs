@@ -107,7 +107,8 @@ impl Images {
         frame.index = self.index as u64;
         frame.stream_time = MonoTime::default() + interval * self.index as u32;
         frame.captured_at = MonoTime::now();
-        frame.starts_sequence = self.interval.is_none() || self.index == 0;
+        frame.still = self.interval.is_none();
+        frame.starts_sequence = frame.still || self.index == 0;
         self.index += 1;
         Ok(Next::Frame)
     }

@@ -4,6 +4,8 @@
 //! Rotation and gaze come out as seen by the crop's own camera, which looks along the ray through the region's middle and
 //! is turned with it: [`CropView`] is the way back. `training/face/crops.py` is the way there, `models/face.md` the card.
 
+mod mirror;
+
 use super::detector::sigmoid;
 use super::landmarker;
 use super::preprocess::{Border, Sampler, Target};
@@ -45,6 +47,11 @@ const OUTPUTS: [TensorSpec; 10] = [
 /// Logit of presence at which a face is as likely as none. Nine crops in ten that it learnt from had a face; of a
 /// detector's guesses fewer do.
 const PRESENCE_EVEN: f32 = 4.0;
+/// Mean logarithm of the landmarks' deviation, in regions, at which they are as likely right as wrong. Of 300 stills, looked at
+/// from nine sides each, 99 % of the frontal faces that were read right lie below -3.4, 95 % of profiles below -3.2, and of
+/// those that were read wrong 95 % above -2.9 to -3.1.
+const DOUBT_EVEN: f32 = -2.95;
+const DOUBT_STEP: f32 = 0.08;
 /// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean.
 const BLINK_GAIN: f32 = 1.8;
 /// Corners of an eye, and points of its upper lid with those below; left, right.
@@ -85,6 +92,8 @@ pub struct Parameters {
 pub struct FaceNet {
     session: Session,
     sampler: Sampler,
+    /// The outputs of the first of two looks.
+    first: [Vec<f32>; OUTPUTS.len()],
 }
 
 impl FaceNet {
@@ -95,7 +104,7 @@ impl FaceNet {
     pub fn new(runtime: &Runtime) -> Result<Self, InferError> {
         let session = Session::from_bytes(runtime, "face", ONNX, 1, &INPUTS, &OUTPUTS)?;
         let target = Target { size: SIZE, range: (-2.0, 2.0), border: Border::Replicate };
-        Ok(Self { session, sampler: Sampler::new(target) })
+        Ok(Self { session, sampler: Sampler::new(target), first: std::array::from_fn(|_| Vec::new()) })
     }
 
     /// Writes the landmarks (image pixels) of the face in `roi` and returns the belief that there is one, 0 to 1.
@@ -118,12 +127,49 @@ impl FaceNet {
         }
         self.session.input_mut(NEUTRAL_KNOWN)[0] = if neutral.is_some() { 1.0 } else { 0.0 };
         self.session.run()?;
+        Ok(self.tell(roi, out))
+    }
+
+    /// As [`Self::landmarks`], of a person who is not known, from two looks, the second in a mirror: twice the time, and nearer
+    /// by some percent.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn landmarks_of_two_looks(
+        &mut self,
+        frame: &Frame,
+        roi: &Roi,
+        out: &mut Landmarks,
+    ) -> Result<f32, InferError> {
+        self.landmarks(frame, roi, None, out)?;
+        for (i, kept) in self.first.iter_mut().enumerate() {
+            kept.clear();
+            kept.extend_from_slice(self.session.output(i));
+        }
+        mirror::flip(self.session.input_mut(IMAGE), SIZE);
+        self.session.run()?;
+        for (i, seen) in self.first.iter().enumerate() {
+            mirror::average(i, seen, self.session.output_mut(i));
+        }
+        Ok(self.tell(roi, out))
+    }
+
+    /// Writes the landmarks of the last run, and returns the belief in them.
+    fn tell(&self, roi: &Roi, out: &mut Landmarks) -> f32 {
         let image_from_unit = roi.image_from_unit();
         for (point, unit) in out.iter_mut().zip(self.session.output(0).chunks_exact(3)) {
             let at = image_from_unit.transform_point2(Vec2::new(unit[0], unit[1]));
             *point = at.extend(unit[2] * roi.side);
         }
-        Ok(sigmoid(self.session.output(9)[0] - PRESENCE_EVEN))
+        sigmoid(self.session.output(9)[0] - PRESENCE_EVEN) * self.sharpness()
+    }
+
+    /// Whether the landmarks are where they are said to be, 0 to 1: seen askew or from too near a face is one, too, but its
+    /// points are anywhere, and the network knows.
+    fn sharpness(&self) -> f32 {
+        let deviation = self.session.output(1);
+        let doubt = deviation.iter().map(|d| d.ln()).sum::<f32>() / deviation.len() as f32;
+        sigmoid((DOUBT_EVEN - doubt) / DOUBT_STEP)
     }
 
     /// What else was seen in the last run, which looked at `roi`.

@@ -126,6 +126,11 @@ impl Session {
         }
     }
 
+    /// The values of an output after the last [`Session::run`], to be changed in place.
+    pub fn output_mut(&mut self, index: usize) -> &mut [f32] {
+        self.outputs[index].1.extract_tensor_mut().1
+    }
+
     /// The values of an output after the last [`Session::run`].
     pub fn output(&self, index: usize) -> &[f32] {
         self.outputs[index].1.extract_tensor().1

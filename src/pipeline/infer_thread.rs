@@ -193,8 +193,7 @@ impl InferThread {
 
     /// Runs the networks and the solvers.
     fn measure(&mut self, frame: &Frame, sample: &mut FaceSample) -> Result<(), InferError> {
-        let intrinsics =
-            Intrinsics::from_fov(self.config.pose.fov_deg.to_radians(), frame.width, frame.height);
+        let camera = Intrinsics::from_fov(self.config.pose.fov_deg.to_radians(), frame.width, frame.height);
         let people = &self.people;
         let neutral = |id| people.iter().find(|p| p.id == id).and_then(|p| p.calibration.neutral());
         let observations = self.tracker.track_knowing(frame, &neutral)?;
@@ -217,7 +216,9 @@ impl InferThread {
             face.landmarks.copy_from_slice(&landmarks[..]);
             face.bounds = Rect::bounding(landmarks.iter().map(|p| p.xy())).unwrap_or_default();
             let aligned = align(landmarks);
+            let intrinsics = if frame.still { camera.of_still(&face.bounds) } else { camera };
             face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
+            face.head.translation_mm = camera.place(face.head.translation_mm, &intrinsics);
             if let Some(seen) = &observation.reading.parameters {
                 face.gaze = CropView::new(&seen.roi, &intrinsics).gaze(seen);
                 face.blendshapes = seen.blendshapes;

@@ -1,12 +1,12 @@
 //! The loop that follows faces: each frame's landmarks say where to look in the next, the detector is asked only where
 //! there is nobody to follow, and now and then to check.
 
+mod candidate;
 mod config;
 
 pub use config::TrackerConfig;
 
 use super::detector::{Detection, Detector, Range};
-use super::landmarker;
 use super::reader::{Models, Reader, Reading};
 use super::search::{Plan, Step};
 use super::{InferError, Runtime};
@@ -14,6 +14,7 @@ use crate::clock::MonoTime;
 use crate::frame::Frame;
 use crate::geom::{Rect, Roi};
 use crate::solve::AlignedLandmarks;
+use candidate::{PRESENCE_BACKED, Side};
 use glam::Vec2;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,24 +62,10 @@ const TRUST_CALM: u32 = 3;
 const TRUST_MAX: u32 = 5;
 /// Seconds between looks at a face of little trust.
 const LOOK_INTERVAL_DOUBT_S: f32 = 0.2;
-/// How far the detector stands back to confirm: the view at which it tells faces from other things best. There real
-/// faces of any yaw score 0.64 or more (95 %), what fooled both networks in 108 crops of panoramas and a title
-/// sequence 0.68 at most ...
-const CONFIRM_ZOOM: f32 = 2.2;
-const CONFIRM_SCORE: f32 = 0.7;
-/// ... and eyes, nose and mouth of the two networks lie 0.13 faces apart at least, in real ones up to 60 degrees of yaw
-/// 0.09 at most.
-const CONFIRM_APART: f32 = 0.11;
 /// A weak detection needs this presence.
 const PRESENCE_SURE: f32 = 0.9;
-/// A face of this presence is believed where the detector sees one at the same place. On 50 stills of profiles this
-/// finds two thirds instead of half; below it the landmarks are no longer those of the face.
-const PRESENCE_BACKED: f32 = 0.05;
 /// Score of a weak detection: 285 of 300 stills have others besides the face, nearly all refused by the landmarks.
 const SCORE_WEAK: f32 = 0.25;
-/// Turns and zooms of further tries. The detector's eyes are unsure in profiles: a slightly turned region often convinces. The
-/// smaller ones are for stills alone: our own detector takes hair for a part of some faces.
-const SIDES: [(f32, f32); 5] = [(0.43, 1.0), (-0.43, 1.0), (0.0, 0.75), (0.43, 0.75), (-0.43, 0.75)];
 /// Detections that are tried in one step.
 const FOUND_MAX: usize = 8;
 /// Regions smaller than this hold nothing that the network could read.
@@ -196,7 +183,9 @@ impl Tracker {
     fn look_closely(&mut self, frame: &Frame) -> Result<(), InferError> {
         for (track, observation) in self.tracks.iter().zip(&mut self.observations) {
             let presence = self.reader.read_closely(frame, &track.roi, &mut self.trial)?;
-            if let Some(presence) = presence.filter(|p| *p >= self.config.presence_min) {
+            if let Some(presence) =
+                presence.filter(|p| *p >= observation.presence.min(self.config.presence_min))
+            {
                 observation.presence = presence;
                 std::mem::swap(&mut observation.reading, &mut self.trial);
             }
@@ -288,25 +277,37 @@ impl Tracker {
 
     /// Nobody is tracked: looks around where a face was lost, then over the image, in a still by every means.
     fn search(&mut self, frame: &Frame) -> Result<(), InferError> {
-        let last = self.lost.last().map(|t| t.roi);
-        self.plan.begin(frame, last);
         // A still has no later look at which others are found.
         let enough = if frame.starts_sequence { self.config.faces } else { 1 };
+        // A region that shows a face askew convinces a little; in a still there is time to look for a better one first.
+        if frame.still && self.reader.knows_its_doubt() {
+            self.search_for(frame, enough, PRESENCE_SURE)?;
+        }
+        if self.tracks.len() < enough {
+            self.search_for(frame, enough, self.config.presence_min)?;
+        }
+        if !self.tracks.is_empty() {
+            self.plan.reset();
+        }
+        self.looked_at = Some(frame.stream_time);
+        Ok(())
+    }
+
+    /// Searches for faces of so much presence, until there are enough.
+    fn search_for(&mut self, frame: &Frame, enough: usize, least: f32) -> Result<(), InferError> {
+        let last = self.lost.last().map(|t| t.roi);
+        self.plan.begin(frame, last);
         while let Some(step) = self.plan.next_step() {
             if self.full.is_none() && step == Step::whole(frame, Range::Full) {
                 // The one detector has looked there.
                 continue;
             }
             self.detect(frame, &step)?;
-            self.try_found(frame, step.weak)?;
+            self.try_found(frame, step.weak, least)?;
             if self.tracks.len() >= enough {
                 break;
             }
         }
-        if !self.tracks.is_empty() {
-            self.plan.reset();
-        }
-        self.looked_at = Some(frame.stream_time);
         Ok(())
     }
 
@@ -327,93 +328,17 @@ impl Tracker {
     }
 
     /// Starts a track for each detection that turns out to be a face, as long as there is room.
-    fn try_found(&mut self, frame: &Frame, weak: bool) -> Result<(), InferError> {
+    fn try_found(&mut self, frame: &Frame, weak: bool, least: f32) -> Result<(), InferError> {
         for i in 0..self.found.len() {
             if self.tracks.len() == self.config.faces {
                 break;
             }
             let roi = self.reader.first_roi(&self.found[i]);
-            if let Some((presence, roi)) = self.try_face(frame, &roi, weak)? {
+            if let Some((presence, roi)) = self.try_face(frame, &roi, weak, least)? {
                 self.start(frame, presence, roi);
             }
         }
         Ok(())
-    }
-
-    /// Presence and next region of a face that is not tracked yet; its landmarks are left in `trial`.
-    fn try_face(
-        &mut self,
-        frame: &Frame,
-        detected: &Roi,
-        weak: bool,
-    ) -> Result<Option<(f32, Roi)>, InferError> {
-        let known = |roi: &Roi, tracks: &[Track]| tracks.iter().any(|t| same_face(&t.roi, roi));
-        if !is_plausible(detected, frame) || known(detected, &self.tracks) {
-            return Ok(None);
-        }
-        let mut presence = self.reader.read(frame, detected, None, &mut self.trial)?;
-        let sides = if frame.still { SIDES.as_slice() } else { &SIDES[..2] };
-        for (turn, zoom) in sides {
-            if presence >= self.config.presence_min || weak && !frame.still {
-                break;
-            }
-            let (rotation_rad, side) = (detected.rotation_rad + turn, detected.side * zoom);
-            let other = self.look_from(frame, &Roi { rotation_rad, side, ..*detected })?;
-            if other > presence {
-                presence = other;
-                std::mem::swap(&mut self.trial, &mut self.second);
-            }
-        }
-        if presence < self.config.presence_min {
-            let backed =
-                !weak && presence >= PRESENCE_BACKED && self.is_confirmed(frame, detected, Side::Trial)?;
-            return Ok(backed.then_some((presence, *detected)));
-        }
-        // Once more: a region from landmarks fits the network better than one from the detector's box.
-        let roi = self.reader.next_roi(&self.trial);
-        if !is_plausible(&roi, frame) || known(&roi, &self.tracks) {
-            return Ok(None);
-        }
-        let again = self.reader.read(frame, &roi, None, &mut self.second)?;
-        if again >= self.config.presence_min {
-            presence = again;
-            std::mem::swap(&mut self.trial, &mut self.second);
-        }
-        let roi = self.reader.next_roi(&self.trial);
-        let sure = !weak || presence >= PRESENCE_SURE;
-        if !sure || !is_plausible(&roi, frame) || !self.is_confirmed(frame, &roi, Side::Trial)? {
-            return Ok(None);
-        }
-        Ok(Some((presence, roi)))
-    }
-
-    /// Presence of a face looked at from `start`, and once more from there if that is the reader's way; what was read is left in
-    /// `second`.
-    fn look_from(&mut self, frame: &Frame, start: &Roi) -> Result<f32, InferError> {
-        let presence = self.reader.read(frame, start, None, &mut self.second)?;
-        let next = self.reader.next_roi(&self.second);
-        if !self.reader.knows_its_doubt() || !is_plausible(&next, frame) {
-            return Ok(presence);
-        }
-        self.reader.read(frame, &next, None, &mut self.second)
-    }
-
-    /// Whether the detector, looking closely, sees the same face as the landmark network. Either is taken in by a
-    /// letter or a cloud now and then, but they do not see the same face in it.
-    fn is_confirmed(&mut self, frame: &Frame, roi: &Roi, landmarks: Side) -> Result<bool, InferError> {
-        let region = Roi { side: roi.side * CONFIRM_ZOOM, ..*roi };
-        let seen = self.short.detect(frame, &region, self.config.detection_min)?;
-        let landmarks = match landmarks {
-            Side::Trial => &self.trial.landmarks,
-            Side::Observed(i) => &self.observations[i].reading.landmarks,
-        };
-        let keypoints = landmarker::keypoints(landmarks);
-        let face = roi.side / self.reader.margin();
-        Ok(seen.iter().any(|d| {
-            let apart = d.keypoints.iter().zip(keypoints).map(|(a, b)| a.distance(b)).sum::<f32>() / 4.0;
-            same_face(&self.reader.first_roi(d), roi)
-                && (d.score >= CONFIRM_SCORE || apart <= CONFIRM_APART * face)
-        }))
     }
 
     /// Starts a track with the landmarks in `trial`, at its place in the order of ids.
@@ -459,19 +384,10 @@ impl Tracker {
             self.look_full = !self.look_full;
             let range = if self.look_full { Range::Full } else { Range::Short };
             self.detect(frame, &Step::whole(frame, range))?;
-            self.try_found(frame, false)?;
+            self.try_found(frame, false, self.config.presence_min)?;
         }
         Ok(())
     }
-}
-
-/// Where the landmarks of a face lie.
-#[derive(Clone, Copy)]
-enum Side {
-    /// In `trial`.
-    Trial,
-    /// In the observation of this index.
-    Observed(usize),
 }
 
 /// The region without its turn.

@@ -203,7 +203,9 @@ impl InferThread {
             let known = self.people.iter().position(|p| p.id == observation.id);
             let index = known.unwrap_or_else(|| {
                 self.calm_frames = 0;
-                self.people.push(Person::new(observation, self.config.pose));
+                // One picture does not tell a person's shape from their pose.
+                let adapt = self.config.pose.adapt && !frame.still;
+                self.people.push(Person::new(observation, PoseConfig { adapt, ..self.config.pose }));
                 self.people.len() - 1
             });
             let person = &mut self.people[index];

@@ -11,6 +11,7 @@ import torch
 from detector.data import SIZE, Scenes
 from detector.model import with_weights
 from face.keypoints import cells
+from face.shipped import tensors
 from loop import weights_of
 
 FOUND = 0.5
@@ -84,13 +85,15 @@ class Packaged:
 
 
 def load(path):
+    if path.suffix == ".onnx":
+        return with_weights(tensors(path)).eval(), {"step": 0}
     saved = torch.load(path, map_location="cpu")
     return with_weights(weights_of(saved)).eval(), saved
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("model", type=Path, help="RUN/model.pt or RUN/checkpoint.pt")
+    p.add_argument("model", type=Path, help="RUN/model.pt, RUN/checkpoint.pt or an exported .onnx")
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[])
     p.add_argument("--beside", type=Path, nargs="*", default=[], help="face_detection_*.onnx, as `facetrackd models install` leaves them")

@@ -41,8 +41,8 @@ impl Tracker {
             if presence >= least {
                 break;
             }
-            let (rotation_rad, side) = (detected.rotation_rad + turn, detected.side * zoom);
-            let other = self.look_from(frame, &Roi { rotation_rad, side, ..*detected })?;
+            let (side, rotation_rad) = (detected.side * zoom, detected.rotation_rad + turn);
+            let other = self.look_from(frame, &Roi { side, rotation_rad, ..*detected })?;
             if other > presence {
                 presence = other;
                 std::mem::swap(&mut self.trial, &mut self.second);

@@ -86,6 +86,40 @@ fn follows_a_moving_face(mut tracker: Tracker) {
 }
 
 #[test]
+fn a_still_in_a_mirror_is_read_as_the_mirror_image() {
+    let mut tracker = tracker_of(Models::Own, 1);
+    let here = Frame { still: true, ..face() };
+    let width = here.width as usize;
+    let mut there = here.clone();
+    there.data.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    let mut read = |frame: &Frame| tracker.track(frame).unwrap()[0].clone();
+    let (here, there) = (read(&here), read(&there));
+    let mirror = crate::solve::landmark_mirror();
+    let apart = |i: usize| {
+        let back = there.reading.landmarks[mirror[i]].truncate();
+        here.reading.landmarks[i].truncate().distance(Vec2::new(width as f32 - back.x, back.y))
+    };
+    // Detectors are no mirror images of themselves, so that the looks start from places apart.
+    let mean = (0..mirror.len()).map(apart).sum::<f32>() / mirror.len() as f32;
+    assert!(mean < 0.01 * here.reading.landmarks[33].distance(here.reading.landmarks[263]), "{mean} pixels");
+}
+
+#[test]
+fn our_network_doubts_what_it_sees_askew() {
+    let mut tracker = tracker_of(Models::Own, 1);
+    let frame = face();
+    let roi = tracker.track(&frame).map(|seen| tracker_roi(&seen[0])).unwrap();
+    let mut presence = |roi: &Roi| tracker.reader.read(&frame, roi, None, &mut tracker.trial).unwrap();
+    assert!(presence(&roi) > 0.9);
+    let askew = Roi { rotation_rad: roi.rotation_rad + 1.8, ..roi };
+    assert!(presence(&askew) < 0.5, "{}", presence(&askew));
+}
+
+fn tracker_roi(seen: &Observation) -> Roi {
+    crate::infer::face::roi_around(&seen.reading.landmarks)
+}
+
+#[test]
 fn a_face_that_returns_is_back_within_three_frames_and_keeps_its_id_for_two_seconds() {
     let (mut tracker, mut film) = (tracker(1), film());
     let id = tracker.track(&film.frame(&[(640, 360)])).unwrap()[0].id;

@@ -49,7 +49,7 @@ const OUTPUTS: [TensorSpec; 10] = [
 const PRESENCE_EVEN: f32 = 4.0;
 /// Mean logarithm of the landmarks' deviation, in regions, at which they are as likely right as wrong. Of 300 stills, looked at
 /// from nine sides each, 99 % of the frontal faces that were read right lie below -3.4, 95 % of profiles below -3.2, and of
-/// those that were read wrong 95 % above -2.9 to -3.1.
+/// those that were read wrong 95 % above -2.9 to -3.2.
 const DOUBT_EVEN: f32 = -2.95;
 const DOUBT_STEP: f32 = 0.08;
 /// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean.

@@ -247,10 +247,8 @@ impl Tracker {
         presence: f32,
     ) -> Result<Option<(f32, Roi)>, InferError> {
         self.detect(frame, &Step::around(roi))?;
-        let Some(detection) = self.found.iter().find(|d| same_face(&self.reader.first_roi(d), roi)) else {
-            return Ok(None);
-        };
-        let detected = self.reader.first_roi(detection);
+        let seen = self.found.iter().map(|d| self.reader.first_roi(d)).find(|d| same_face(d, roi));
+        let Some(detected) = seen else { return Ok(None) };
         let fresh = self.reader.read(frame, &detected, None, &mut self.second)?;
         let presence = if fresh > presence {
             std::mem::swap(&mut self.trial, &mut self.second);

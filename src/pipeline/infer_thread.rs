@@ -220,7 +220,9 @@ impl InferThread {
             let aligned = align(landmarks);
             let intrinsics = if frame.still { camera.of_still(&face.bounds) } else { camera };
             face.head = person.pose.solve(landmarks, &intrinsics, frame.stream_time);
-            face.head.translation_mm = camera.place(face.head.translation_mm, &intrinsics);
+            if frame.still {
+                face.head.translation_mm = camera.place(face.head.translation_mm, &intrinsics);
+            }
             if let Some(seen) = &observation.reading.parameters {
                 face.gaze = CropView::new(&seen.roi, &intrinsics).gaze(seen);
                 face.blendshapes = seen.blendshapes;

@@ -37,11 +37,16 @@ def arguments():
     return a
 
 
+def as_input(pictures):
+    """(n, height, width, 3) bytes as the network takes them. Channels last is what channels_last wants: no copy but the
+    conversion."""
+    return pictures.permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
+
+
 def losses(loss, net, batch, progress):
     """The terms of the loss of one batch."""
     truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
-    # Bytes with the channels last are what channels_last wants: no copy but the conversion.
-    image = truth.pop("image").permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
+    image = as_input(truth.pop("image"))
     n = len(image)
     # A neutral as calibration finds it: for half of the faces not yet, and off by what the landmarks are off.
     known = (torch.rand(n, 1, device=device()) < 0.5).float()
@@ -62,8 +67,7 @@ def started(a):
     all_of = lambda name: torch.cat([b[name] for b in first])[there]
     net.start_from(all_of("landmarks"), all_of("neutral").mean(0))
     if a.start and a.start.suffix == ".onnx":
-        images = torch.cat([b["image"] for b in first])[there][:512].permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
-        net = unfold_linear(shipped(a.start), images)
+        net = unfold_linear(shipped(a.start), as_input(all_of("image")[:512]))
     elif a.start:
         weights = weights_of(torch.load(a.start, map_location="cpu"))
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)

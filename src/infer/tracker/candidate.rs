@@ -20,8 +20,7 @@ const CONFIRM_APART: f32 = 0.11;
 pub(super) const PRESENCE_BACKED: f32 = 0.05;
 /// Turns and zooms of further tries. The detector's eyes are unsure in profiles: a slightly turned region often convinces. The
 /// smaller ones are for stills alone: our own detector takes hair for a part of some faces.
-const SIDES: [(f32, f32); 6] =
-    [(0.0, 1.0), (0.43, 1.0), (-0.43, 1.0), (0.0, 0.75), (0.43, 0.75), (-0.43, 0.75)];
+const SIDES: [(f32, f32); 5] = [(0.43, 1.0), (-0.43, 1.0), (0.0, 0.75), (0.43, 0.75), (-0.43, 0.75)];
 
 impl Tracker {
     /// Presence, `least` or more, and next region of a face that is not tracked yet; its landmarks are left in `trial`.
@@ -37,16 +36,22 @@ impl Tracker {
             return Ok(None);
         }
         let mut presence = self.reader.read(frame, detected, None, &mut self.trial)?;
-        for (turn, zoom) in self.sides(frame, weak) {
+        let sides = self.sides(frame, weak);
+        if presence < least && !sides.is_empty() {
+            let next = self.reader.next_roi(&self.trial);
+            let again = self.look_on(frame, &next, 0.0)?;
+            presence = self.surer(presence, again);
+        }
+        for (turn, zoom) in sides {
             if presence >= least {
                 break;
             }
             let (side, rotation_rad) = (detected.side * zoom, detected.rotation_rad + turn);
-            let other = self.look_from(frame, &Roi { side, rotation_rad, ..*detected })?;
-            if other > presence {
-                presence = other;
-                std::mem::swap(&mut self.trial, &mut self.second);
-            }
+            let start = Roi { side, rotation_rad, ..*detected };
+            let first = self.reader.read(frame, &start, None, &mut self.second)?;
+            let next = self.reader.next_roi(&self.second);
+            let other = self.look_on(frame, &next, first)?;
+            presence = self.surer(presence, other);
         }
         if presence < least {
             let perhaps = !weak && presence >= PRESENCE_BACKED && least <= self.config.presence_min;
@@ -75,23 +80,28 @@ impl Tracker {
 
     /// From where else to look.
     fn sides(&self, frame: &Frame, weak: bool) -> &'static [(f32, f32)] {
-        match (self.reader.knows_its_doubt(), frame.still) {
-            (true, true) => &SIDES,
-            _ if weak => &[],
-            (true, false) => &SIDES[..3],
-            (false, _) => &SIDES[1..3],
+        match (frame.still && self.reader.knows_its_doubt(), weak) {
+            (true, _) => &SIDES,
+            (false, true) => &[],
+            (false, false) => &SIDES[..2],
         }
     }
 
-    /// Presence of a face looked at from `start`, and once more from there if that is the reader's way; what was read is left in
-    /// `second`.
-    fn look_from(&mut self, frame: &Frame, start: &Roi) -> Result<f32, InferError> {
-        let presence = self.reader.read(frame, start, None, &mut self.second)?;
-        let next = self.reader.next_roi(&self.second);
-        if !self.reader.knows_its_doubt() || !is_plausible(&next, frame) {
-            return Ok(presence);
+    /// Presence of a face looked at from where the last landmarks lie, `before` where that is not the reader's way; what was read is
+    /// left in `second`.
+    fn look_on(&mut self, frame: &Frame, next: &Roi, before: f32) -> Result<f32, InferError> {
+        if !self.reader.knows_its_doubt() || !is_plausible(next, frame) {
+            return Ok(before);
         }
-        self.reader.read(frame, &next, None, &mut self.second)
+        self.reader.read(frame, next, None, &mut self.second)
+    }
+
+    /// Keeps the surer of two readings in `trial`, and gives its presence.
+    fn surer(&mut self, trial: f32, second: f32) -> f32 {
+        if second > trial {
+            std::mem::swap(&mut self.trial, &mut self.second);
+        }
+        trial.max(second)
     }
 
     /// Whether the detector, looking closely, sees the same face as the landmark network. Either is taken in by a

@@ -91,7 +91,7 @@ def load(*paths):
 def one(path):
     """A network, folded, and what is known of it."""
     if path.suffix == ".onnx":
-        return shipped(path), {"step": 0}
+        return shipped(path), {"step": 0, "seconds": 0.0}
     saved = torch.load(path, map_location="cpu")
     net, weights = FaceNet(neutral=saved["neutral"]), weights_of(saved)
     if is_folded(weights):

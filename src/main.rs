@@ -79,8 +79,14 @@ fn track(args: &TrackArgs) -> anyhow::Result<()> {
     let config = read()?;
     let options = args.options(&config);
     let requests = daemon::listen().context("cannot listen for signals")?;
-    let pack = provision::ensure(&provision::Bars::default())?;
+    let pack = provide(&config)?;
     daemon::track(&config, &options, &pack, &requests, &read)
+}
+
+/// The runtime, and the packaged networks where they are asked for.
+fn provide(config: &Config) -> Result<provision::InstalledPack, provision::ProvisionError> {
+    let bars = provision::Bars::default();
+    if config.tracking.needs_packaged() { provision::ensure(&bars) } else { provision::ensure_runtime(&bars) }
 }
 
 fn look(args: &DemoArgs) -> Look {
@@ -90,7 +96,7 @@ fn look(args: &DemoArgs) -> Look {
 fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     let config = Config { output: args.outputs.configs(), ..Config::default() };
     let requests = daemon::listen().context("cannot listen for signals")?;
-    let pack = provision::ensure(&provision::Bars::default())?;
+    let pack = provide(&config)?;
     daemon::demo(&config, &pack, &requests, args.repeat, look(args))
 }
 

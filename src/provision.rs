@@ -92,12 +92,12 @@ impl<F: Fn(Event<'_>)> Progress for F {
     }
 }
 
-/// What is installed and whole: enough to run networks.
+/// What is installed and whole, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstalledPack {
     /// ONNX Runtime's library.
     pub runtime: PathBuf,
-    /// The folder of the converted networks.
+    /// The folder of the converted networks; empty or not there where [`ensure_runtime`] gave this.
     pub dir: PathBuf,
 }
 
@@ -113,12 +113,22 @@ impl InstalledPack {
 /// # Errors
 /// [`ProvisionError`], each with its remedy.
 pub fn ensure(progress: &dyn Progress) -> Result<InstalledPack, ProvisionError> {
+    let installed = ensure_runtime(progress)?;
+    store()?.ensure(&networks(), progress)?;
+    Ok(installed)
+}
+
+/// The runtime alone, installed first where it is missing: enough for the networks that are in the program.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_runtime(progress: &dyn Progress) -> Result<InstalledPack, ProvisionError> {
     let store = store()?;
     let runtime = match find_runtime_in(&store)? {
         Some(runtime) => runtime,
         None => install_runtime(&store, progress)?,
     };
-    Ok(InstalledPack { runtime, dir: store.ensure(&networks(), progress)? })
+    Ok(InstalledPack { runtime, dir: store.path(&networks()) })
 }
 
 /// Installs or mends both packs, our own runtime too where the system has one.

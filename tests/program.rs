@@ -159,6 +159,32 @@ fn a_folder_gives_a_line_for_each_image_with_and_without_a_face() {
 }
 
 #[test]
+fn our_own_networks_run_where_nothing_can_be_installed() {
+    let runtime = facetrackd::provision::ensure_runtime(&facetrackd::provision::Bars::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("own.toml");
+    let start = |whose: &str| {
+        fs::write(&config, format!("[tracking]\nmodels = \"own\"\ndetector = \"{whose}\"\n"))
+            .expect("writes");
+        facetrackd(&["--config", text(&config), "--source", &clip(), "--jsonl", "-"])
+            .env("FACETRACKD_DATA", folder.path().join("data"))
+            .env("ORT_DYLIB_PATH", &runtime.as_ref().expect("the runtime").runtime)
+            // No pip here.
+            .env("PATH", folder.path())
+            .output()
+            .expect("the binary runs")
+    };
+    let own = start("own");
+    assert!(own.status.success(), "{}", stderr(&own));
+    let tracked = json_lines(&own).iter().filter(|l| l["faces"] != serde_json::json!([])).count();
+    assert!(tracked > 290, "{tracked} of 300 frames have a face");
+
+    let packaged = start("packaged");
+    assert_eq!(packaged.status.code(), Some(1));
+    assert!(stderr(&packaged).contains("pip"), "{}", stderr(&packaged));
+}
+
+#[test]
 fn a_ring_in_use_is_refused() {
     let name = format!("test-in-use-{}", std::process::id());
     let mut first =

@@ -30,6 +30,11 @@ pub struct TrackerConfig {
 impl TrackerConfig {
     /// How many faces may be tracked. Each costs a run of the landmark network a frame.
     pub const FACES: RangeInclusive<usize> = 1..=8;
+
+    /// Whether it takes networks that are not in the program.
+    pub fn needs_packaged(&self) -> bool {
+        [self.models, self.detector].contains(&Models::Packaged)
+    }
 }
 
 fn a_few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {

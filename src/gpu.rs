@@ -24,6 +24,7 @@ pub mod spec;
 pub mod target;
 pub mod textures;
 pub mod things;
+pub mod tongue;
 pub mod uniform;
 pub mod wrinkles;
 

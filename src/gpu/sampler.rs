@@ -85,7 +85,8 @@ impl<'a> Sampler<'a> {
         if !self.options.faults {
             faults = Faults::default();
         }
-        FaceSpec { identity, expression, pose, view, look, light, backdrop, things, faults }
+        let tongue = expression::tongue(&mut rng);
+        FaceSpec { identity, expression, tongue, pose, view, look, light, backdrop, things, faults }
     }
 }
 

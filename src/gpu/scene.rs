@@ -12,6 +12,7 @@ use super::spec::{Cut, FaceSpec, Thing};
 use super::target::{DrawList, MovingVertex};
 use super::textures::split_seams;
 use super::things::{self, Fit};
+use super::tongue::TonguePlaces;
 use super::uniform::FaceUniform;
 use crate::face::{Blendshape, LANDMARK_COUNT};
 use crate::geom::Rect;
@@ -29,6 +30,7 @@ pub struct Studio {
     pub environments: Vec<EnvironmentLight>,
     map: ExpressionMap,
     seals: Seals,
+    tongue: TonguePlaces,
     hair_sources: Vec<Vec<u32>>,
     anchors: Anchors,
 }
@@ -78,6 +80,7 @@ impl Studio {
             environments: pack.environments.iter().map(EnvironmentLight::new).collect(),
             map: ExpressionMap::new(&pack.head),
             seals: Seals::new(&pack.head, &places),
+            tongue: TonguePlaces::new(&pack.head),
             hair_sources: pack.hair.iter().map(|h| split_seams(h).0).collect(),
             anchors: Anchors::find(&pack.head.neutral),
             pack,
@@ -103,6 +106,7 @@ impl Studio {
         let neutral = self.landmarks(shape, &shape.base);
         let fit = self.fit(shape, &neutral);
         shape.set_expression(&self.pack.head, &self.map, &self.places, &self.seals, &spec.expression);
+        self.tongue.lay(&mut shape.posed, &spec.expression, &spec.tongue);
         shape.update_normals(&self.mesh.normal_tri);
         let posed = self.landmarks(shape, &shape.posed);
         let camera = camera(spec, &posed, picture);
@@ -189,7 +193,7 @@ impl Studio {
         shadow: bool,
     ) -> FaceUniform {
         let mut u = FaceUniform::zeroed_with(spec);
-        u.teeth[0][3] = spec.expression[Blendshape::TongueOut];
+        u.tongue = [spec.tongue.light(&spec.expression)];
         let (r, t) = (spec.pose.rotation, spec.pose.translation_mm);
         u.camera = std::array::from_fn(|i| r.row(i).extend(t[i]).to_array());
         let k = camera.intrinsics;

@@ -2,6 +2,7 @@
 
 use super::light::{Lamp, Sh};
 use super::pack::IDENTITY_MODES;
+use super::tongue::Tongue;
 use crate::face::{Blendshapes, HeadPose};
 use crate::geom::Intrinsics;
 use glam::{Vec2, Vec3};
@@ -13,6 +14,8 @@ pub struct FaceSpec {
     pub identity: [f32; IDENTITY_MODES],
     /// Expression; its `eyeLook` values turn the eyes.
     pub expression: Blendshapes,
+    /// The tongue, where it is not put out.
+    pub tongue: Tongue,
     /// `camera_from_head`.
     pub pose: HeadPose,
     /// The camera and the cut.

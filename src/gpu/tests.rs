@@ -11,6 +11,7 @@ use super::seal::{EYELIDS, Seals};
 use super::shape::{ExpressionMap, Shape};
 use super::spec::{Cut, FaceSpec, Faults};
 use super::target::DrawList;
+use super::tongue::Tongue;
 use crate::face::{Blendshape, Blendshapes, HeadPose};
 use glam::{Vec2, Vec3};
 use std::path::PathBuf;
@@ -249,6 +250,34 @@ fn contours_of_shut_eyes_and_of_a_mouth_at_rest_meet_on_every_person() {
         );
         assert!(lips < 0.8, "face {index}: the lips' inner contours at rest lie {lips} mm apart");
     }
+}
+
+#[test]
+fn a_tongue_in_an_open_mouth_moves_and_no_label_tells_of_it() {
+    let Some(studio) = studio() else { return };
+    let (mut stage, mut list) = (Stage::default(), DrawList::default());
+    let mut e = Blendshapes::default();
+    e[Blendshape::JawOpen] = 0.6;
+    let mut spec = plain(&studio, e);
+    let mut prepared = |spec: &FaceSpec| {
+        let label = studio.prepare(&mut stage, spec, (256, 256), &mut list);
+        (label, list.vertices.iter().map(|v| v.position).collect::<Vec<_>>())
+    };
+    let raised = Tongue { arched: 1.0, lifted: 1.0, forward: 1.0, wide: 1.0, lit: 1.0 };
+    let moved = |a: &[[f32; 3]], b: &[[f32; 3]]| a.iter().zip(b).filter(|(a, b)| a != b).count();
+    spec.tongue = Tongue::default();
+    let (resting, low) = prepared(&spec);
+    spec.tongue = raised;
+    let (speaking, high) = prepared(&spec);
+    assert!((200..1500).contains(&moved(&low, &high)), "{} vertices moved", moved(&low, &high));
+    assert_eq!(speaking.landmarks, resting.landmarks);
+    assert_eq!(speaking.blendshapes, resting.blendshapes);
+
+    // One that is put out has its own place.
+    spec.expression[Blendshape::TongueOut] = 1.0;
+    let (_, out) = prepared(&spec);
+    spec.tongue = Tongue::default();
+    assert_eq!(moved(&prepared(&spec).1, &out), 0);
 }
 
 #[test]

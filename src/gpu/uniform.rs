@@ -75,8 +75,11 @@ face_uniform! {
     lid_upper: 2,
     /// Lower lid.
     lid_lower: 2,
-    /// Tint of the teeth, how far the tongue is out.
+    /// Tint of the teeth.
     teeth: 1,
+    /// How far the tongue lies in the light; from which depth to which, millimetres; how far light
+    /// reaches the rest of the mouth.
+    tongue: 1,
     /// Background: layer or negative, left, top, width of the window.
     background: 1,
     /// Background: colour and weight of a plain wall.

@@ -56,7 +56,7 @@ class Scenes(IterableDataset):
     def scene(self, shards, rng):
         """A picture, the faces in it, and those whose middle is covered: neither told of nor denied."""
         canvas, faces, hidden = self.background(rng), [], []
-        if rng.random() < 0.35:
+        if rng.random() < 0.5:
             letter(canvas, rng)
         for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.12, 0.5, 0.23, 0.15]))):
             shard = shards[rng.integers(len(shards))]

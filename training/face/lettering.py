@@ -33,9 +33,27 @@ def word(picture, rng):
         # A film's title: letters with a rim in a darker shade.
         rim = tuple(int(v * rng.uniform(0.2, 0.8)) for v in fill)
         cv2.putText(picture, text, place, font, scale, rim, thick + max(2, int(rng.uniform(0.06, 0.3) * tall)), cv2.LINE_AA)
-    cv2.putText(picture, text, place, font, scale, fill, thick, cv2.LINE_AA)
+    if rng.random() < 0.4:
+        shaded(picture, fill, colour(rng), rng, (text, place, font, scale, 255, thick, cv2.LINE_AA))
+    else:
+        cv2.putText(picture, text, place, font, scale, fill, thick, cv2.LINE_AA)
     if rng.random() < 0.3:
         cv2.putText(picture, text, place, font, scale, colour(rng), max(1, thick // 3), cv2.LINE_AA)
+
+
+def shaded(picture, light, dark, rng, writing):
+    """Writes in a colour that runs into another one, as round and lit letters do."""
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.putText(mask, *writing)
+    rows, columns = np.nonzero(mask)
+    if not rows.size:
+        return
+    turn = rng.uniform(0, 2 * np.pi)
+    way = rows * np.sin(turn) + columns * np.cos(turn)
+    along = ((way - way.min()) / max(np.ptp(way), 1e-6))[:, None]
+    share = mask[rows, columns][:, None] / 255
+    ink = np.float32(light) * (1 - along) + np.float32(dark) * along
+    picture[rows, columns] = (picture[rows, columns] * (1 - share) + ink * share).astype(np.uint8)
 
 
 def colour(rng):

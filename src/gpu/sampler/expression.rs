@@ -3,6 +3,7 @@
 use crate::face::{Blendshape as B, Blendshapes};
 use crate::gpu::pack::Motion;
 use crate::gpu::rng::Rng;
+use crate::gpu::tongue::Tongue;
 use glam::Vec2;
 
 /// A jaw or mouth goes to one side only.
@@ -54,6 +55,11 @@ pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
     }
     if rng.chance(0.05) {
         e[B::TongueOut] = rng.range(0.75, 1.0);
+    }
+    if rng.chance(0.12) {
+        // Speech, with whatever the lips do.
+        e[B::JawOpen] = rng.range(0.1, 0.8);
+        e[B::MouthClose] = 0.0;
     }
     if rng.chance(0.08) {
         e[B::CheekPuff] = rng.range(0.4, 1.0);
@@ -142,6 +148,20 @@ fn extreme(rng: &mut Rng) -> Blendshapes {
         }
     }
     e
+}
+
+/// A tongue that is not put out: in speech it is anywhere between the floor of the mouth and the teeth, and often in sight.
+pub fn tongue(rng: &mut Rng) -> Tongue {
+    if rng.chance(0.25) {
+        return Tongue::default();
+    }
+    Tongue {
+        arched: rng.range(0.0, 1.0),
+        lifted: rng.range(0.0, 1.0),
+        forward: rng.range(0.0, 1.0),
+        wide: rng.range(0.0, 1.0),
+        lit: rng.range(0.0, 1.0),
+    }
 }
 
 /// Closed, half-closed and winking eyes, each far more often than in life.

@@ -193,6 +193,7 @@ impl Studio {
         shadow: bool,
     ) -> FaceUniform {
         let mut u = FaceUniform::zeroed_with(spec);
+        u.teeth[0][3] = (posed[13].distance(posed[14]) / PARTED_MM).min(1.0);
         u.tongue = [spec.tongue.light(&spec.expression)];
         let (r, t) = (spec.pose.rotation, spec.pose.translation_mm);
         u.camera = std::array::from_fn(|i| r.row(i).extend(t[i]).to_array());
@@ -223,6 +224,9 @@ impl Studio {
 
 /// How far the eyeball of a shut eye is drawn behind its place: further than the model's stands before its lids.
 const SUNK_MM: f32 = 5.0;
+
+/// Lips this far apart leave the front teeth in the light.
+const PARTED_MM: f32 = 5.0;
 
 /// Irises' middles; the four points of the rim follow each.
 const IRIS_CENTRES: [usize; 2] = [468, 473];

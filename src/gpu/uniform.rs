@@ -75,7 +75,7 @@ face_uniform! {
     lid_upper: 2,
     /// Lower lid.
     lid_lower: 2,
-    /// Tint of the teeth.
+    /// Tint of the teeth, how far lips part before them.
     teeth: 1,
     /// How far the tongue lies in the light; from which depth to which, millimetres; how far light
     /// reaches the rest of the mouth.

@@ -10,7 +10,9 @@ import torch
 
 from detector.data import SIZE, Scenes
 from detector.model import with_weights
+from face.evaluate import MODELS_HELP, mean
 from face.keypoints import cells
+from face.model import fold
 from face.shipped import tensors
 from loop import weights_of
 
@@ -84,24 +86,33 @@ class Packaged:
         return torch.from_numpy(boxes) * (SIZE / self.side), torch.from_numpy(scores)
 
 
-def load(path):
+def load(*paths):
+    """A trained detector, folded; as `face.evaluate.load`, the mean of several."""
+    parts = [one(p) for p in paths]
+    net, facts = parts[-1]
+    net.load_state_dict(mean([n.state_dict() for n, _ in parts]))
+    return net.eval(), facts
+
+
+def one(path):
+    """A detector, folded, and what is known of it."""
     if path.suffix == ".onnx":
-        return with_weights(tensors(path)).eval(), {"step": 0}
+        return with_weights(tensors(path)), {"step": 0}
     saved = torch.load(path, map_location="cpu")
-    return with_weights(weights_of(saved)).eval(), saved
+    return fold(with_weights(weights_of(saved))), saved
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("model", type=Path, help="RUN/model.pt, RUN/checkpoint.pt or an exported .onnx")
+    p.add_argument("models", nargs="+", type=Path, help=MODELS_HELP)
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[])
     p.add_argument("--beside", type=Path, nargs="*", default=[], help="face_detection_*.onnx, as `facetrackd models install` leaves them")
     p.add_argument("--belief", type=float, default=FOUND, help="from which on the trained one tells of a face")
     a = p.parse_args()
     seen = scenes(a.faces, a.backgrounds, 400)
-    columns = [figures(load(a.model)[0], seen, least=a.belief), *(figures(Packaged(p), seen) for p in a.beside)]
-    print(f"{'':20}", *(f"{p.stem[-16:]:>16}" for p in (a.model, *a.beside)))
+    columns = [figures(load(*a.models)[0], seen, least=a.belief), *(figures(Packaged(p), seen) for p in a.beside)]
+    print(f"{'':20}", *(f"{p.stem[-16:]:>16}" for p in (a.models[-1], *a.beside)))
     for name in columns[0]:
         print(f"{name:20}", *(f"{c[name]:16.4f}" for c in columns))
 

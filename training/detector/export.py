@@ -14,6 +14,7 @@ from detector.evaluate import figures, load, scenes
 from detector.model import INPUT_SHAPE, Exported
 from expression.licences import LICENCES
 from expression.manifest import write_manifest
+from face.evaluate import MODELS_HELP
 from face.export import MODELS, cost, halve, microseconds, rounded, session
 
 CARD = """\
@@ -50,13 +51,13 @@ within 0.3 and its size within 1.6 of the truth, at a belief of 0.5. Sizes are p
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("model", type=Path, help="RUN/model.pt or RUN/checkpoint.pt")
+    p.add_argument("models", nargs="+", type=Path, help=MODELS_HELP + "; the last one a training's")
     p.add_argument("faces", type=Path, help="folder of held-out .ftfaces")
     p.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="pictures without faces, held out")
     p.add_argument("--out", type=Path, default=MODELS)
     p.add_argument("--notes", type=Path, help="Markdown for the card: figures on real faces, known failures")
     a = p.parse_args()
-    net, saved = load(a.model)
+    net, saved = load(*a.models)
     net = rounded(net)
     seen = scenes(a.faces, a.backgrounds, 400)
     path = a.out / "detector.onnx"

@@ -90,7 +90,7 @@ pub fn sample(rng: &mut Rng, pack: &Pack) -> Look {
             if made_up { rng.range(0.6, 1.0) } else { rng.range(0.15, 0.8) },
             rng.range(0.5, 1.0),
         ],
-        teeth: Vec3::new(1.0, rng.range(0.88, 1.02), rng.range(0.65, 1.1)) * rng.range(0.75, 1.15),
+        teeth: Vec3::new(1.0, rng.range(0.92, 1.06), rng.range(0.8, 1.3)) * rng.range(0.75, 1.15),
         cloth: Vec3::new(rng.range(0.4, 1.0), rng.range(0.4, 1.0), rng.range(0.4, 1.0))
             * rng.log_range(0.02, 0.7),
     }

@@ -12,11 +12,11 @@ use facetrackd::face::{FaceSample, TrackedFace};
 use facetrackd::filter::Filter;
 use facetrackd::frame::Frame;
 use facetrackd::geom::Intrinsics;
-use facetrackd::infer::{ExpressionNet, Runtime, Tracker};
+use facetrackd::infer::{CropView, ExpressionNet, Models, Runtime, Tracker, TrackerConfig};
 use facetrackd::provision;
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{JsonlConfig, OutputConfig, ShmConfig, Sink, VmcConfig};
-use facetrackd::solve::{Calibration, DepthAlong, HeadPoseSolver, align, eye_look};
+use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look};
 use std::io::Cursor;
 use std::net::UdpSocket;
 
@@ -30,10 +30,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let jpegs = enlarged_clip()?;
     let pack = provision::ensure(&provision::Bars::default())?;
     let runtime = Runtime::load(&pack.runtime)?;
+    for models in [Models::Own, Models::Packaged] {
+        println!("{models:?} networks");
+        let tracking = TrackerConfig { models, detector: models, ..TrackerConfig::default() };
+        let tracker = Tracker::from_files(&runtime, |name| pack.model(name), &tracking)?;
+        measure(&jpegs, tracker, ExpressionNet::new(&runtime)?)?;
+    }
+    println!(
+        "peak resident memory {:.0} MB, the clip in it included",
+        peak_resident_mb().unwrap_or(f64::NAN)
+    );
+    Ok(())
+}
+
+/// Plays the clip through one tracker and all behind it.
+fn measure(
+    jpegs: &[Vec<u8>],
+    mut tracker: Tracker,
+    mut expression: ExpressionNet,
+) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::default();
-    let mut tracker = Tracker::from_files(&runtime, |name| pack.model(name), &config.tracking)?;
-    let mut expression = ExpressionNet::new(&runtime)?;
-    let mut pose = HeadPoseSolver::new(&config.pose, DepthAlong::Axis);
+    let mut pose: Option<HeadPoseSolver> = None;
     let mut calibration = Calibration::new();
     let mut filter = Filter::new(&config.filter);
     let receiver = UdpSocket::bind("127.0.0.1:0")?;
@@ -75,14 +92,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for observation in observations {
                 let mut tracked = spare.pop().unwrap_or_default();
                 let face = &mut tracked.face;
-                face.landmarks.copy_from_slice(&observation.reading.landmarks[..]);
+                let reading = &observation.reading;
+                face.landmarks.copy_from_slice(&reading.landmarks[..]);
+                let pose =
+                    pose.get_or_insert_with(|| HeadPoseSolver::new(&config.pose, reading.depth_along()));
                 solve.measure(|| {
                     face.head = pose.solve(&face.landmarks, &intrinsics, frame.stream_time);
-                    face.gaze = pose.gaze();
+                    face.gaze = match &reading.parameters {
+                        Some(seen) => CropView::new(&seen.roi, &intrinsics).gaze(seen),
+                        None => pose.gaze(),
+                    };
                 });
                 express.measure(|| {
                     let aligned = align(&face.landmarks);
-                    expression.predict(&aligned, calibration.neutral(), &mut face.blendshapes)?;
+                    match &reading.parameters {
+                        Some(seen) => face.blendshapes = seen.blendshapes,
+                        None => {
+                            expression.predict(&aligned, calibration.neutral(), &mut face.blendshapes)?;
+                        }
+                    }
                     calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
                     Ok::<(), facetrackd::infer::InferError>(())
                 })?;
@@ -95,10 +123,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })?;
     }
     stages.iter_mut().for_each(Stage::print);
-    println!(
-        "peak resident memory {:.0} MB, the clip in it included",
-        peak_resident_mb().unwrap_or(f64::NAN)
-    );
     Ok(())
 }
 

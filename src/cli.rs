@@ -93,7 +93,7 @@ pub enum ModelsAction {
         #[arg(long)]
         json: bool,
     },
-    /// Fetch, verify and convert what is missing or damaged
+    /// Fetch, verify and convert what is missing or damaged, the packaged networks among it
     Install,
     /// Check every installed file against its hash
     Verify {
@@ -124,7 +124,7 @@ pub struct TrackArgs {
     /// Track up to this many faces, 1 to 8
     #[arg(long, value_name = "N", value_parser = number_of_faces)]
     pub faces: Option<usize>,
-    /// Whose networks measure: the packaged ones or facetrackd's own
+    /// Whose networks find and measure faces
     #[arg(long, value_enum, value_name = "WHOSE")]
     pub models: Option<Models>,
     /// Field of view across the picture's longer side, in degrees
@@ -182,6 +182,7 @@ impl TrackArgs {
         camera.lock_fps |= self.lock_fps;
         camera.device = self.camera.clone().or(camera.device.take());
         config.tracking.models = self.models.unwrap_or(config.tracking.models);
+        config.tracking.detector = self.models.unwrap_or(config.tracking.detector);
         config.tracking.faces = self.faces.unwrap_or(config.tracking.faces);
         config.pose.fov_deg = self.fov.unwrap_or(config.pose.fov_deg);
         config.output.extend(self.outputs.configs());

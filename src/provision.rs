@@ -1,8 +1,8 @@
 //! The first run: fetches pinned packages, verifies them, converts their networks and installs the result.
 //!
 //! Nothing third-party lies in the repository. ONNX Runtime and MediaPipe's face networks come out of pinned wheels, by
-//! pip; the networks are TFLite and become ONNX here, once. [`ensure`] is what the daemon and the tests call: it costs
-//! the hashing of 40 MB where everything is installed.
+//! pip; the networks are TFLite and become ONNX here, once. Our own networks are in the program: with them the daemon calls
+//! [`ensure_runtime`], with MediaPipe's [`ensure`]. That costs the hashing of 40 MB where everything is installed.
 //!
 //! Data lies in `$FACETRACKD_DATA`, else in the XDG data home under `facetrackd`.
 

@@ -17,11 +17,11 @@ use std::path::PathBuf;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Models {
-    /// MediaPipe's: for measuring its landmarks, and the expression network that reads them.
+    /// facetrackd's own: a detector, and the network that reads everything from pixels.
     #[default]
-    Packaged,
-    /// facetrackd's own: for measuring the one that reads everything from pixels.
     Own,
+    /// MediaPipe's detectors and landmarks, and the expression network that reads them.
+    Packaged,
 }
 
 /// What was read of one face.

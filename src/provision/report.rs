@@ -25,7 +25,7 @@ pub struct PackReport {
     pub licence: String,
     /// Its folder.
     pub folder: PathBuf,
-    /// Whether tracking does without it: our own runtime, where another one is found first.
+    /// Whether tracking does without it: the packaged networks, and our own runtime where another one is found first.
     pub optional: bool,
     /// Its files.
     pub files: Vec<FileReport>,
@@ -38,8 +38,8 @@ impl Report {
             package: pack.package.requirement(),
             licence: pack.package.licence.into(),
             folder: store.path(pack),
-            optional: pack.folder.starts_with("onnxruntime")
-                && runtime.as_ref().is_some_and(|r| !r.starts_with(store.path(pack))),
+            optional: !pack.folder.starts_with("onnxruntime")
+                || runtime.as_ref().is_some_and(|r| !r.starts_with(store.path(pack))),
             files: store.examine(pack, hashes),
         };
         let packs = super::runtime_pack().into_iter().chain([super::networks()]);
@@ -47,10 +47,11 @@ impl Report {
         Self { data_dir: store.data.clone(), runtime, packs }
     }
 
-    /// Whether nothing that is needed is missing or damaged.
+    /// Whether nothing that is needed is missing, and nothing damaged.
     pub fn is_whole(&self) -> bool {
-        let needed = self.packs.iter().filter(|p| !p.optional);
-        self.runtime.is_some() && needed.flat_map(|p| &p.files).all(|f| f.state.is_usable())
+        let sound =
+            |pack: &PackReport, state: State| state.is_usable() || pack.optional && state == State::Missing;
+        self.runtime.is_some() && self.packs.iter().all(|p| p.files.iter().all(|f| sound(p, f.state)))
     }
 }
 
@@ -61,7 +62,11 @@ impl fmt::Display for Report {
             None => writeln!(f, "runtime  none")?,
         }
         for pack in &self.packs {
-            let note = if pack.optional { ", not needed: another runtime comes first" } else { "" };
+            let note = match (pack.optional, pack.package.starts_with("onnxruntime")) {
+                (true, true) => ", not needed: another runtime comes first",
+                (true, false) => ", for --models packaged",
+                (false, _) => "",
+            };
             writeln!(f, "{} ({}{note})  {}", pack.package, pack.licence, pack.folder.display())?;
             for file in &pack.files {
                 let state = match file.state {

@@ -268,3 +268,18 @@ fn a_report_of_an_empty_data_directory_lists_every_file_as_missing_and_is_not_wh
     }
     assert!(printed.contains("Apache-2.0") && printed.contains("missing"), "{printed}");
 }
+
+#[test]
+fn the_packaged_networks_may_be_missing_but_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store { data: folder.path().into(), pip: Pip::default() };
+    let mut report = crate::provision::Report::of(&store, true);
+    report.runtime = Some("libonnxruntime.so".into());
+    for pack in report.packs.iter_mut().filter(|p| p.package.starts_with("onnxruntime")) {
+        pack.files.iter_mut().for_each(|f| f.state = State::Whole);
+    }
+    assert!(report.is_whole(), "{report}");
+    let networks = report.packs.iter_mut().find(|p| p.package.starts_with("mediapipe")).unwrap();
+    networks.files[0].state = State::Damaged;
+    assert!(!report.is_whole(), "{report}");
+}

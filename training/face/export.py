@@ -22,6 +22,7 @@ from expression.coefficients import NAMES
 from face.card import write_card
 from face.data import SIZE, held_out
 from face.evaluate import MODELS_HELP, correlation, figures, load, predict, stacked
+from face.keypoints import sharpen
 from face.model import POINTS, Exported, fold
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,8 +65,9 @@ def main():
 
 
 def rounded(net):
-    """Batch normalisation folded, weights rounded to half precision."""
+    """Batch normalisation and sharpness in the weights, these rounded to half precision."""
     fold(net)
+    sharpen(net)
     with torch.no_grad():
         for p in [*net.parameters(), *net.buffers()]:
             if p.numel() >= HALF_FROM:

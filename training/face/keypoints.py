@@ -32,6 +32,7 @@ class Keypoints(nn.Module):
 
     def __init__(self, channels, count, places):
         super().__init__()
+        self.sharpness = SHARPNESS
         self.maps = nn.Conv2d(channels, count, 1, bias=False)
         nn.init.normal_(self.maps.weight, std=0.2 / SHARPNESS)
         # Where points are before anything is seen.
@@ -46,8 +47,19 @@ class Keypoints(nn.Module):
     def forward(self, x):
         # Half precision would put points on a grid.
         with torch.autocast(x.device.type, enabled=False):
-            maps = self.maps(SHARPNESS * x.float()).flatten(2) + self.prior
+            x = x.float() if self.sharpness == 1 else self.sharpness * x.float()
+            maps = self.maps(x).flatten(2) + self.prior
             return (maps.softmax(2) @ self.places.T).transpose(1, 2), maps
+
+
+def sharpen(net, sharpness=1.0):
+    """Leaves that much of the sharpness out of the weights of a network's keypoints. ONNX Runtime would multiply for it where
+    the weights can hold all."""
+    for m in net.modules():
+        if isinstance(m, Keypoints):
+            with torch.no_grad():
+                m.maps.weight.mul_(m.sharpness / sharpness)
+            m.sharpness = sharpness
 
 
 def cells(rows, columns):

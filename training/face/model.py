@@ -79,18 +79,18 @@ class HeadFrame(nn.Module):
 
     def __init__(self):
         super().__init__()
-        table = {"stable": STABLE, "weight": WEIGHT / WEIGHT.sum(), "middle": MIDDLE, "fit": AXES_FIT}
+        table = {"stable": STABLE, "weight": (WEIGHT / WEIGHT.sum())[None], "middle": MIDDLE, "fit": AXES_FIT}
         for name, values in table.items():
             values = torch.tensor(values)
             self.register_buffer(name, values.float() if values.is_floating_point() else values, persistent=False)
 
     def forward(self, landmarks):
-        stable = landmarks[:, self.stable] * landmarks.new_tensor(UPRIGHT)
-        start = (self.weight[:, None] * stable).sum(1, keepdim=True)
+        stable = landmarks[:, self.stable]
+        start = self.weight @ stable
         # Rows: where the head's axes point.
-        axes = self.fit @ (stable - start)
+        axes = self.fit @ (stable - start) * landmarks.new_tensor(UPRIGHT)
         turn = rotation_from_6d(axes[:, :2].flatten(1))
-        size = axes.square().sum((1, 2), keepdim=True).div(3).sqrt().clamp_min(1e-6)
+        size = (axes.flatten(1).norm(dim=1) / 3**0.5).clamp_min(1e-6)[:, None, None]
         return Frame(start, turn, size, self.middle)
 
 
@@ -100,18 +100,24 @@ class Frame:
 
     def __init__(self, start, turn, size, middle):
         self.start, self.turn, self.size, self.middle = start, turn, size, middle
-        self.upright = turn.new_tensor(UPRIGHT)
         # What a step in the head is in the crop, but for the size.
-        self.turned = self.upright[:, None] * turn
+        self.turned = turn.new_tensor(UPRIGHT)[:, None] * turn
         self.crop_from_head = self.turned * size
 
     def to_head(self, points):
-        return (points * self.upright - self.start) @ self.turn / self.size + self.middle
+        return (points - self.start) @ (self.turned / self.size) + self.middle
+
+    def shift(self):
+        """Where the head's origin is in the crop, (n, 3, 1)."""
+        return self.start.transpose(1, 2) - self.crop_from_head @ self.middle[:, None]
 
     def to_crop(self, points):
         """As `to_head` back, but coordinates first: (n, 3, k). ONNX Runtime multiplies rows of three one by one."""
-        shift = (self.start * self.upright).transpose(1, 2) - self.crop_from_head @ self.middle[:, None]
-        return self.crop_from_head @ points + shift
+        return self.crop_from_head @ points + self.shift()
+
+    def to_pixels(self, points, side):
+        """(n, 2, k): where points are in a picture of `side`, the middle of the first pixel being 0."""
+        return side * self.crop_from_head[:, :2] @ points + (side * self.shift()[:, :2] - 0.5)
 
 
 def cross(a, b):
@@ -221,7 +227,7 @@ class FaceNet(nn.Module):
     def heads(self, f, seen, coarse, frame, features, places, neutral, known):
         found = frame.to_crop(places)[:, :2]
         follow = self.settle(found - coarse[:, self.settled, :2].transpose(1, 2)).transpose(1, 2)
-        landmarks = coarse + nn.functional.pad(follow, (0, 1))
+        landmarks = coarse + torch.cat([follow, torch.zeros_like(follow[:, :, :1])], 2)
         # In the head, against the mean person's.
         aside = 10 * (places - self.neutral_mean[self.settled].T)[:, :2]
         gaze, openness, sided = self.look(features, aside, frame)
@@ -242,7 +248,7 @@ class FaceNet(nn.Module):
             "light": self.scene(f).view(-1, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": sided + self.expression(torch.cat([near, *self.shapes(frame.to_head(landmarks.detach()), neutral, known)], 1)),
+            "blendshapes": sided + self.expression(torch.cat([near, *self.shapes(frame.to_head(landmarks.detach()[:, self.shaped]), neutral, known)], 1)),
         }
 
     def look(self, features, aside, frame):
@@ -259,8 +265,8 @@ class FaceNet(nn.Module):
         return gaze @ frame.turned.transpose(1, 2), told[:, :, 3].T, torch.cat([sided[0], sided[1]], 1) @ self.where_sided
 
     def shapes(self, shape, neutral, known):
-        """The face's shape in the head against the mean person's and, where it is known, against the person's own at rest."""
-        away = lambda rest: 10 * (shape[:, self.shaped] - rest).flatten(1)
+        """The shape of the face's SHAPED in the head against the mean person's and, where it is known, against the person's own at rest."""
+        away = lambda rest: 10 * (shape - rest).flatten(1)
         parts = [torch.relu(self.shape(away(self.neutral_mean[self.shaped])))]
         if self.neutral is not None and neutral is None:
             parts.append(torch.zeros_like(parts[0]))
@@ -271,9 +277,9 @@ class FaceNet(nn.Module):
 
 def rotation_from_6d(v):
     """(n, 6) -> (n, 3, 3): two columns made orthonormal, the third their cross product (Zhou et al. 2019)."""
-    a = nn.functional.normalize(v[:, :3], dim=1)
-    b = v[:, 3:] - (a * v[:, 3:]).sum(1, keepdim=True) * a
-    b = nn.functional.normalize(b, dim=1)
+    unit = lambda x: x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    a, b = unit(v[:, :3]), v[:, 3:]
+    b = unit(b - (a * b).sum(1, keepdim=True) * a)
     return torch.stack([a, b, cross(a, b)], 2)
 
 

@@ -95,4 +95,4 @@ class Regions(nn.Module):
 
     def pixels(self, image, frame):
         with torch.autocast(image.device.type, enabled=False):
-            return sampled(image, frame.to_crop(self.sheets)[:, :2])
+            return sampled(image, frame.to_pixels(self.sheets, image.shape[2]))

@@ -6,6 +6,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from face.keypoints import SHARPNESS, sharpen
 from face.model import FaceNet, fold
 
 
@@ -24,6 +25,7 @@ def shipped(path):
     """The network in face.onnx, batch normalisation folded."""
     weights = tensors(path)
     net = fold(FaceNet(neutral="neutral.weight" in weights))
+    sharpen(net)
     expected = net.state_dict()
     # What the exporter turned about or picked rows from has lost its name, but not its shape.
     nameless = {tuple(t.shape): t for name, t in weights.items() if name not in expected}
@@ -35,6 +37,7 @@ def shipped(path):
         net.load_state_dict({name: weights[name] for name in expected})
     except (KeyError, RuntimeError) as error:
         raise ShippedError(f"{path} does not hold this network's weights ({error}); export it anew with face.export") from error
+    sharpen(net, SHARPNESS)
     return net
 
 

@@ -250,7 +250,7 @@ fn a_wink_shuts_the_right_eye() {
     let shut = |eye: &str, frame: usize| {
         TRUTH.eyes_shut.iter().any(|c| c.eye == eye && (c.first..=c.last).contains(&frame))
     };
-    for (seen, bound) in both().into_iter().zip([0.45, 0.9]) {
+    for (seen, bound) in both().into_iter().zip([0.8, 0.9]) {
         let (left, right) = (seen.courses("eyeBlinkLeft").1, seen.courses("eyeBlinkRight").1);
         for (eye, other, sign) in [("left", "right", 1.0), ("right", "left", -1.0)] {
             let winks = (0..left.len()).filter(|&k| shut(eye, k) && !shut(other, k));

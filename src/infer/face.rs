@@ -211,11 +211,11 @@ fn lid_gaps(landmarks: &[f32]) -> [f32; 2] {
     LIDS.map(|(corners, lids)| lids.map(apart).iter().sum::<f32>() / 3.0 / apart(corners).max(1e-6))
 }
 
-/// The blinks, left and right: how far both eyes are shut as the network says, how far one is more than the other as its
-/// landmarks lie. Its coefficients draw the other eye along with one that winks.
+/// The blinks, left and right: how far both eyes are shut as the network says, and how far one is more than the other as it
+/// says and as its landmarks lie. Its coefficients draw the other eye along with one that winks, its lids follow them less.
 fn told_apart(left: f32, right: f32, gaps: [f32; 2]) -> (f32, f32) {
     let both = 0.5 * BLINK_GAIN * (left + right);
-    let more_left = 0.5 * BLINK_OF_GAP * (gaps[1] - gaps[0]);
+    let more_left = 0.5 * (left - right + BLINK_OF_GAP * (gaps[1] - gaps[0]));
     ((both + more_left).clamp(0.0, 1.0), (both - more_left).clamp(0.0, 1.0))
 }
 
@@ -324,6 +324,8 @@ mod tests {
         assert!(left > 0.9 && right < 0.1, "{left} {right}");
         let (left, right) = told_apart(0.6, 0.6, [0.2, 0.2]);
         assert!(left.min(right) > 0.99);
+        let (left, right) = told_apart(0.35, 0.25, [0.3, 0.3]);
+        assert!((left - right - 0.1).abs() < 1e-6, "the coefficients' difference is lost: {left} {right}");
     }
 
     #[test]

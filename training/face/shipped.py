@@ -23,6 +23,8 @@ def tensors(path):
 
 def shipped(path):
     """The network in face.onnx, batch normalisation folded."""
+    if any(n.op_type == "Mul" and "keypoints/" in n.name for n in onnx.load(path).graph.node):
+        raise ShippedError(f"{path} is of an older export, whose maps' weights lack their sharpness; export it anew from its model.pt")
     weights = tensors(path)
     net = fold(FaceNet(neutral="neutral.weight" in weights))
     sharpen(net)

@@ -222,6 +222,11 @@ class Network(unittest.TestCase):
             onnx.save(broken, path)
             with self.assertRaises(ShippedError):
                 shipped(path)
+            # As exports once were.
+            broken.graph.node.append(onnx.helper.make_node("Mul", ["maps", "sharpness"], ["sharp"], "/net/keypoints/Mul"))
+            onnx.save(broken, path)
+            with self.assertRaisesRegex(ShippedError, "older export"):
+                shipped(path)
         image = torch.rand(8, 3, 192, 192)
         with torch.no_grad():
             before = net.eval()(image)

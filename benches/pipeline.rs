@@ -35,11 +35,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let tracking = TrackerConfig { models, detector: models, ..TrackerConfig::default() };
         let tracker = Tracker::from_files(&runtime, |name| pack.model(name), &tracking)?;
         measure(&jpegs, tracker, ExpressionNet::new(&runtime)?)?;
+        println!(
+            "peak resident memory so far {:.0} MB, the clip in it included",
+            peak_resident_mb().unwrap_or(f64::NAN)
+        );
     }
-    println!(
-        "peak resident memory {:.0} MB, the clip in it included",
-        peak_resident_mb().unwrap_or(f64::NAN)
-    );
     Ok(())
 }
 

@@ -20,7 +20,7 @@ def sampled(image, at):
     if not torch.onnx.is_in_onnx_export():
         grid = ((2 * at + 1) / side - 1).transpose(1, 2).unsqueeze(1)
         return nn.functional.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[:, :, 0]
-    # The same by gathering, number by number: a third of the time of ONNX Runtime's GridSample. One face at a time.
+    # The same by gathering, number by number: two fifths of the time of ONNX Runtime's GridSample. One face at a time.
     at = at.clamp(0, side - 1)
     low = at.floor().clamp(0, side - 2)
     (x, y), (right, down) = low.split(1, 1), (at - low).split(1, 1)

@@ -103,21 +103,19 @@ class Frame:
         # What a step in the head is in the crop, but for the size.
         self.turned = turn.new_tensor(UPRIGHT)[:, None] * turn
         self.crop_from_head = self.turned * size
+        # Where the head's origin is in the crop, (n, 3, 1).
+        self.shift = start.transpose(1, 2) - self.crop_from_head @ middle[:, None]
 
     def to_head(self, points):
         return (points - self.start) @ (self.turned / self.size) + self.middle
 
-    def shift(self):
-        """Where the head's origin is in the crop, (n, 3, 1)."""
-        return self.start.transpose(1, 2) - self.crop_from_head @ self.middle[:, None]
-
     def to_crop(self, points):
         """As `to_head` back, but coordinates first: (n, 3, k). ONNX Runtime multiplies rows of three one by one."""
-        return self.crop_from_head @ points + self.shift()
+        return self.crop_from_head @ points + self.shift
 
     def to_pixels(self, points, side):
         """(n, 2, k): where points are in a picture of `side`, the middle of the first pixel being 0."""
-        return side * self.crop_from_head[:, :2] @ points + (side * self.shift()[:, :2] - 0.5)
+        return side * self.crop_from_head[:, :2] @ points + (side * self.shift[:, :2] - 0.5)
 
 
 def cross(a, b):
@@ -227,6 +225,7 @@ class FaceNet(nn.Module):
     def heads(self, f, seen, coarse, frame, features, places, neutral, known):
         found = frame.to_crop(places)[:, :2]
         follow = self.settle(found - coarse[:, self.settled, :2].transpose(1, 2)).transpose(1, 2)
+        # Depth does not follow. ONNX Runtime's Pad takes longer than this.
         landmarks = coarse + torch.cat([follow, torch.zeros_like(follow[:, :, :1])], 2)
         # In the head, against the mean person's.
         aside = 10 * (places - self.neutral_mean[self.settled].T)[:, :2]

@@ -280,12 +280,11 @@ fn add_blocks<const STEP: usize, const BLOCK: usize>(row: &[u8], sums: &mut [u16
     let Some((last, others)) = sums.split_last_mut() else { return };
     let size = STEP * BLOCK;
     let (whole, tail) = row.split_at(others.len() * size);
-    if size == 2 {
+    if (STEP, BLOCK) == (1, 2) {
         // As halves of a wider number neighbours are added in one go; as bytes they are picked one by one.
-        let mask = if BLOCK == 2 { 0xff } else { 0 };
         for (sum, &both) in others.iter_mut().zip(whole.as_chunks::<2>().0) {
             let both = u16::from_le_bytes(both);
-            *sum += (both & 0xff) + (both >> 8 & mask);
+            *sum += (both & 0xff) + (both >> 8);
         }
     } else {
         for (sum, block) in others.iter_mut().zip(whole.chunks_exact(size)) {

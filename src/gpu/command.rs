@@ -5,7 +5,7 @@ use super::faults::JpegError;
 use super::pack::{Pack, PackError};
 use super::places::{LandmarkPlaces, PlacesError};
 use super::run::{Worker, in_parallel};
-use super::sampler::{Sampler, SamplerOptions};
+use super::sampler::{Expressions, Sampler, SamplerOptions};
 use super::scene::Studio;
 use super::shard::{DataSet, Record, ShardError};
 use super::sheet;
@@ -59,6 +59,9 @@ pub struct RenderFacesArgs {
     /// Smallest turn of the head to a side, in degrees: a set of profiles, evenly spread up to the largest
     #[arg(long, default_value_t = 0.0, value_name = "DEGREES")]
     pub yaw_min: f32,
+    /// What the faces do
+    #[arg(long, value_enum, default_value = "mixed")]
+    pub expressions: Expressions,
     /// Faces in a file of the data set
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub shard: u64,
@@ -158,6 +161,7 @@ pub fn render_faces(args: &RenderFacesArgs) -> Result<(), RenderError> {
         yaw_max_rad: args.yaw_max.to_radians(),
         yaw_min_rad: args.yaw_min.to_radians(),
         occluders: !args.no_occluders,
+        expressions: args.expressions,
     };
     let workers =
         args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
@@ -185,7 +189,7 @@ fn data_set(
     let settings = json!({
         "format": 1, "seed": args.seed, "picture": [width, height], "kind": if args.frame { "frame" } else { "crop" },
         "faults": options.faults, "occluders": options.occluders, "yaw_max_degrees": args.yaw_max,
-        "yaw_min_degrees": args.yaw_min, "shard": args.shard,
+        "yaw_min_degrees": args.yaw_min, "shard": args.shard, "expressions": args.expressions,
     });
     let set = DataSet::open(out, settings, args.shard)?;
     let shards = args.count.div_ceil(args.shard);

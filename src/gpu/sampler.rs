@@ -12,7 +12,7 @@ use super::rng::Rng;
 use super::spec::{Cut, FaceSpec, Faults};
 use crate::face::{Blendshapes, HeadPose};
 
-pub use expression::{from_motion, tidy};
+pub use expression::{Expressions, from_motion, tidy};
 
 /// What is asked of the sampler.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +29,8 @@ pub struct SamplerOptions {
     pub yaw_min_rad: f32,
     /// Heavy occluders (hands, caps, tinted glasses, microphones) on.
     pub occluders: bool,
+    /// What faces do.
+    pub expressions: Expressions,
 }
 
 impl Default for SamplerOptions {
@@ -41,6 +43,7 @@ impl Default for SamplerOptions {
             yaw_max_rad: 1.309,
             yaw_min_rad: 0.0,
             occluders: true,
+            expressions: Expressions::Mixed,
         }
     }
 }
@@ -62,7 +65,7 @@ impl<'a> Sampler<'a> {
     pub fn sample(&self, seed: u64, index: u64) -> FaceSpec {
         let mut rng = Rng::new(seed, index);
         let identity = identity(&mut rng);
-        let expression = expression::sample(&mut rng, &self.pack.motion);
+        let expression = expression::sample(&mut rng, &self.pack.motion, self.options.expressions);
         self.around(rng, identity, expression, None)
     }
 

@@ -30,8 +30,27 @@ fn mirrored(e: &Blendshapes) -> Blendshapes {
     out
 }
 
+/// Where the expressions of a data set come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expressions {
+    /// Recorded, random and extreme ones: every movement by itself and with any other, as no face may ever show it
+    Mixed,
+    /// Recorded ones alone: which movements go together, and how far, as in life
+    Recorded,
+}
+
 /// A random expression.
-pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
+pub fn sample(rng: &mut Rng, motion: &Motion, from: Expressions) -> Blendshapes {
+    let mut e = match from {
+        Expressions::Mixed => mixed(rng, motion),
+        Expressions::Recorded => recorded(rng, motion),
+    };
+    tidy(&mut e);
+    e
+}
+
+fn mixed(rng: &mut Rng, motion: &Motion) -> Blendshapes {
     let mut e = match rng.weighted(&[0.20, 0.30, 0.36, 0.05, 0.09]) {
         0 => recorded(rng, motion),
         1 => {
@@ -64,7 +83,6 @@ pub fn sample(rng: &mut Rng, motion: &Motion) -> Blendshapes {
     if rng.chance(0.08) {
         e[B::CheekPuff] = rng.range(0.4, 1.0);
     }
-    tidy(&mut e);
     e
 }
 
@@ -298,7 +316,7 @@ mod tests {
     fn every_expression_is_in_range_and_possible() {
         let mut rng = Rng::new(5, 0);
         for _ in 0..2000 {
-            let e = sample(&mut rng, &motion());
+            let e = sample(&mut rng, &motion(), Expressions::Mixed);
             assert!(e.iter().all(|(_, v)| (0.0..=1.0).contains(&v)));
             assert!(e[B::MouthClose] <= e[B::JawOpen]);
             assert!(e[B::TongueOut] == 0.0 || e[B::JawOpen] >= 0.35);
@@ -309,7 +327,7 @@ mod tests {
     #[test]
     fn closed_eyes_winks_and_tongues_are_common() {
         let mut rng = Rng::new(6, 0);
-        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion())).collect();
+        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion(), Expressions::Mixed)).collect();
         let share = |f: &dyn Fn(&Blendshapes) -> bool| all.iter().filter(|e| f(e)).count() as f32 / 2000.0;
         assert!(share(&|e| e[B::EyeBlinkLeft] > 0.8 && e[B::EyeBlinkRight] > 0.8) > 0.08);
         assert!(share(&|e| (e[B::EyeBlinkLeft] - e[B::EyeBlinkRight]).abs() > 0.5) > 0.08);
@@ -329,7 +347,7 @@ mod tests {
     #[test]
     fn a_mouth_that_closes_is_seen_over_an_open_jaw() {
         let mut rng = Rng::new(8, 0);
-        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion())).collect();
+        let all: Vec<_> = (0..2000).map(|_| sample(&mut rng, &motion(), Expressions::Mixed)).collect();
         assert!(all.iter().filter(|e| e[B::MouthClose] > 0.15).count() > 20);
     }
 
@@ -343,6 +361,17 @@ mod tests {
                 (gaze.x.atan2(gaze.z) - 0.3).abs() < 0.05 && (gaze.y.asin() - 0.2).abs() < 0.05,
                 "{gaze}"
             );
+        }
+    }
+
+    #[test]
+    fn recorded_expressions_hold_nothing_that_was_not_recorded() {
+        let mut rng = Rng::new(7, 0);
+        for _ in 0..500 {
+            let e = sample(&mut rng, &motion(), Expressions::Recorded);
+            let known = [B::JawOpen, B::EyeBlinkLeft, B::EyeBlinkRight];
+            assert!(e.iter().all(|(b, v)| v == 0.0 || known.contains(&b)));
+            assert!(e[B::JawOpen] >= 0.06 && e[B::EyeBlinkLeft].min(e[B::EyeBlinkRight]) == 0.0);
         }
     }
 

@@ -19,7 +19,7 @@ import onnxruntime
 import torch
 
 from dataset import DatasetError, Shard
-from expression.coefficients import INDEX, LANDMARK_MIRROR
+from expression.coefficients import INDEX, LANDMARK_MIRROR, NAMES
 from face import crops, keypoints, regions
 from face.distort import hide_surroundings
 from face.evaluate import mean
@@ -28,6 +28,7 @@ from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 from face.shipped import ShippedError, shipped, unfold_linear
+from face.stills import compared
 
 HERE = Path(__file__).resolve().parents[1]
 FACES = os.environ.get("FACES")
@@ -253,6 +254,36 @@ class Network(unittest.TestCase):
         given = session.run(list(Exported.OUTPUTS), {k: v.numpy() for k, v in zip(Exported.INPUTS, x)})
         for name, e, g in zip(Exported.OUTPUTS, expected, given):
             np.testing.assert_allclose(g, e.numpy(), atol=1e-4, err_msg=name)
+
+
+class Stills(unittest.TestCase):
+    def setUp(self):
+        rng = np.random.default_rng(5)
+        label, _ = seen_label()
+        self.truth = {
+            "blendshapes": rng.random((6, 52)),
+            "rotation": np.stack([label["rotation"] for _ in range(6)]),
+            "gaze": np.stack([label["gaze"] / np.linalg.norm(label["gaze"], axis=1, keepdims=True) for _ in range(6)]),
+        }  # fmt: skip
+        # The same turn from all heads is the program's own idea of a front.
+        self.told = [
+            {"blendshapes": dict(zip(NAMES, c)), "head": {"rotation": (r @ np.diag([-1, 1, -1])).tolist()}, "gaze": dict(zip(("left", "right"), g))}
+            for c, r, g in zip(*(self.truth[k] for k in ("blendshapes", "rotation", "gaze")))
+        ]  # fmt: skip
+
+    def test_a_track_that_is_right_is_found_right_and_a_face_it_missed_is_counted(self):
+        found, r, error = compared(self.told[:5] + [None], self.truth)
+        self.assertAlmostEqual(found["found"], 5 / 6)
+        self.assertTrue(np.allclose(r, 1) and np.allclose(error, 0))
+        self.assertLess(max(found["rotation_deg"], found["gaze_deg"]), 1e-3)
+
+    def test_a_coefficient_that_a_track_lacks_is_not_followed(self):
+        for face in self.told:
+            del face["blendshapes"]["tongueOut"]
+        found, r, error = compared(self.told, self.truth)
+        self.assertEqual(r[INDEX["tongueOut"]], 0)
+        self.assertEqual(found["correlation_min"], 0)
+        self.assertAlmostEqual(error[INDEX["tongueOut"]], self.truth["blendshapes"][:, INDEX["tongueOut"]].mean())
 
 
 class Losses(unittest.TestCase):

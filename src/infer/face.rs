@@ -52,13 +52,15 @@ const PRESENCE_EVEN: f32 = 4.0;
 /// those that were read wrong 95 % above -2.9 to -3.2.
 const DOUBT_EVEN: f32 = -2.95;
 const DOUBT_STEP: f32 = 0.08;
-/// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean.
-const BLINK_GAIN: f32 = 1.8;
+/// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean. Those that are open read up to
+/// BLINK_OPEN and are left where they are, or an eye at rest would flutter.
+const BLINK_GAIN: f32 = 3.4;
+const BLINK_OPEN: f32 = 0.15;
 /// Corners of an eye, and points of its upper lid with those below; left, right.
 const LIDS: [([usize; 2], [[usize; 2]; 3]); 2] =
     [([362, 263], [[386, 374], [385, 380], [387, 373]]), ([33, 133], [[159, 145], [158, 153], [160, 144]])];
 /// How far blinks are apart where the lids' gaps are apart by an eye's width: an eye is about 0.3 of its width open.
-const BLINK_OF_GAP: f32 = 4.4;
+const BLINK_OF_GAP: f32 = 1.0;
 const IMAGE: usize = 0;
 const NEUTRAL: usize = 1;
 const NEUTRAL_KNOWN: usize = 2;
@@ -213,10 +215,14 @@ fn lid_gaps(landmarks: &[f32]) -> [f32; 2] {
 
 /// The blinks, left and right: how far both eyes are shut as the network says, and how far one is more than the other as it
 /// says and as its landmarks lie. Its coefficients draw the other eye along with one that winks, its lids follow them less.
+/// Only then is each stretched: stretched together, the open eye of a wink would be half shut.
 fn told_apart(left: f32, right: f32, gaps: [f32; 2]) -> (f32, f32) {
-    let both = 0.5 * BLINK_GAIN * (left + right);
-    let more_left = 0.5 * (left - right + BLINK_OF_GAP * (gaps[1] - gaps[0]));
-    ((both + more_left).clamp(0.0, 1.0), (both - more_left).clamp(0.0, 1.0))
+    let more_left = 0.5 * BLINK_OF_GAP * (gaps[1] - gaps[0]);
+    (stretched(left + more_left), stretched(right - more_left))
+}
+
+fn stretched(blink: f32) -> f32 {
+    (blink + (BLINK_GAIN - 1.0) * (blink - BLINK_OPEN).max(0.0)).clamp(0.0, 1.0)
 }
 
 /// Two columns made orthonormal, the third their cross product (Zhou et al. 2019).
@@ -321,11 +327,16 @@ mod tests {
         let gaps = lid_gaps(&landmarks);
         assert!((gaps[0] - 0.1).abs() < 1e-5 && (gaps[1] - 0.4).abs() < 1e-5, "{gaps:?}");
         let (left, right) = told_apart(0.35, 0.25, gaps);
-        assert!(left > 0.9 && right < 0.1, "{left} {right}");
+        assert!(left > 0.9 && right < 0.12, "{left} {right}");
         let (left, right) = told_apart(0.6, 0.6, [0.2, 0.2]);
         assert!(left.min(right) > 0.99);
-        let (left, right) = told_apart(0.35, 0.25, [0.3, 0.3]);
-        assert!((left - right - 0.1).abs() < 1e-6, "the coefficients' difference is lost: {left} {right}");
+        let (left, right) = told_apart(0.12, 0.1, [0.3, 0.3]);
+        assert!(
+            (left - 0.12).abs().max((right - 0.1).abs()) < 1e-6,
+            "open eyes are stretched: {left} {right}"
+        );
+        let (left, right) = told_apart(0.3, 0.2, [0.3, 0.3]);
+        assert!(left - right > 0.1, "the coefficients' difference is lost: {left} {right}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ const PRESENCE_EVEN: f32 = 4.0;
 const DOUBT_EVEN: f32 = -2.95;
 const DOUBT_STEP: f32 = 0.08;
 /// Real eyes that are shut read 0.3 to 0.6: what it is unsure of it draws towards the mean. Those that are open read up to
-/// BLINK_OPEN and are left where they are, or an eye at rest would flutter.
+/// [`BLINK_OPEN`] and are left where they are, or an eye at rest would flutter.
 const BLINK_GAIN: f32 = 3.4;
 const BLINK_OPEN: f32 = 0.15;
 /// Corners of an eye, and points of its upper lid with those below; left, right.

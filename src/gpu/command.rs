@@ -20,6 +20,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   facetrackd render-faces --assets pack --count 20000 --out faces --seed 1
   facetrackd render-faces --assets pack --count 2000 --out frames --frame --size 640
+  facetrackd render-faces --assets pack --count 2000 --out recorded --expressions recorded
   facetrackd render-faces --assets pack --sheet sheet.png --count 100
   facetrackd render-faces --assets pack --clip motion --count 600 --out clip --size 640")]
 pub struct RenderFacesArgs {
@@ -59,8 +60,8 @@ pub struct RenderFacesArgs {
     /// Smallest turn of the head to a side, in degrees: a set of profiles, evenly spread up to the largest
     #[arg(long, default_value_t = 0.0, value_name = "DEGREES")]
     pub yaw_min: f32,
-    /// What the faces do
-    #[arg(long, value_enum, default_value = "mixed")]
+    /// What the faces do; a clip has its own motion
+    #[arg(long, value_enum, default_value = "mixed", conflicts_with = "clip")]
     pub expressions: Expressions,
     /// Faces in a file of the data set
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=100_000))]

@@ -69,7 +69,7 @@ def compared(told, truth):
     faces = [f for f in told if f]
     if not faces:
         return {"found": 0.0}, None, None
-    values = np.array([[f["blendshapes"].get(name, 0.0) for name in NAMES] for f in faces])
+    values = np.array([[f.get("blendshapes", {}).get(name, 0.0) for name in NAMES] for f in faces])
     right = {name: values[found] for name, values in truth.items()}
     r, error = correlation(values, right["blendshapes"]), np.abs(values - right["blendshapes"]).mean(0)
     out = {
@@ -77,8 +77,9 @@ def compared(told, truth):
         "correlation": r.mean(),
         "correlation_min": r.min(),
         "coefficient_error": error.mean(),
-        "rotation_deg": without_offset(np.array([f["head"]["rotation"] for f in faces]), right["rotation"]).mean(),
     }
+    if all(f.get("head") for f in faces):
+        out["rotation_deg"] = without_offset(np.array([f["head"]["rotation"] for f in faces]), right["rotation"]).mean()
     if all(f.get("gaze") for f in faces):
         gaze = np.array([[f["gaze"]["left"], f["gaze"]["right"]] for f in faces])
         blinks = right["blendshapes"][:, [NAMES.index("eyeBlinkLeft"), NAMES.index("eyeBlinkRight")]]

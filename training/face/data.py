@@ -160,6 +160,12 @@ def join(pairs):
     return {name: torch.cat([p[name] for p in pairs]) for name in pairs[0]}
 
 
+def as_input(pictures):
+    """(n, height, width, 3) bytes as the network takes them. Channels last is what channels_last wants: no copy but the
+    conversion."""
+    return pictures.permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
+
+
 def loader(folders, backgrounds, batch, workers, seed, distortion=1.0):
     return torch.utils.data.DataLoader(
         Crops(folders, backgrounds, seed, distortion=distortion), batch_size=batch // 2, num_workers=workers, collate_fn=join,

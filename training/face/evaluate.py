@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from expression.coefficients import NAMES
-from face.data import held_out
+from face.data import as_input, held_out
 from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
 from face.shipped import shipped
+from face.silent import silent_share
 from loop import weights_of
 
+# Faces that tell whether a hidden unit ever speaks.
+SILENT_ON = 512
 MODELS_HELP = "RUN/model.pt, RUN/checkpoint.pt of a training that goes on, or an exported .onnx; of several the mean of their weights"
 
 
@@ -29,7 +32,7 @@ def predict(net, faces, device="cpu", known=False, batch=64):
     net.eval()
     parts = []
     for i in range(0, len(faces["image"]), batch):
-        image = torch.from_numpy(faces["image"][i : i + batch]).to(device).permute(0, 3, 1, 2).float() / 255 * 4 - 2
+        image = as_input(torch.from_numpy(faces["image"][i : i + batch]).to(device))
         neutral = torch.from_numpy(faces["neutral"][i : i + batch]).to(device)
         out = net(image, neutral, torch.full((len(image), 1), float(known), device=device))
         out["blendshapes"], out["rotation"] = squash(out["blendshapes"]), rotation_from_6d(out["rotation"])
@@ -72,6 +75,7 @@ def figures(net, faces, device="cpu"):
         "distance_percent": 100 * np.abs(out["place"][:, 2] - faces["place"][:, 2]).mean(),
         "openness_mm": 10 * np.abs(out["openness"] - faces["openness"]).mean(),
     }
+    found["silent_units_percent"] = 100 * silent_share(net, as_input(torch.from_numpy(faces["image"][:SILENT_ON]).to(device)))
     if net.neutral is not None:
         told = predict(net, faces, device, known=True)
         found["correlation_with_neutral"] = correlation(told["blendshapes"], faces["blendshapes"]).mean()

@@ -11,7 +11,7 @@ from face.model import HeadFrame, rotation_from_6d, squash
 COEFFICIENT_WEIGHTS = {
     "eyeBlink": 3, "jawOpen": 2.5, "mouthSmile": 2, "tongueOut": 2, "cheekPuff": 1.5, "mouthPucker": 1.5, "browDown": 1.5,
     "browInnerUp": 1.5, "browOuterUp": 1.5, "mouthClose": 2, "eyeWide": 1.3, "eyeSquint": 1.3, "noseSneer": 1.3,
-    "jawLeft": 2, "jawRight": 2, "mouthLeft": 2, "mouthRight": 2, "mouthRoll": 2, "mouthShrugLower": 2, "jawForward": 1.5,
+    "jawLeft": 3, "jawRight": 3, "mouthLeft": 2, "mouthRight": 2, "mouthRoll": 2, "mouthShrugLower": 2, "jawForward": 1.5,
 }  # fmt: skip
 # Upper and lower points of each eye and of the inner lips, whose distances are what blinks and speech are read from.
 LIDS = [(159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373)]

@@ -128,7 +128,7 @@ class FaceNet(nn.Module):
 
     def __init__(self, neutral=True):
         super().__init__()
-        self.frozen = False
+        self.frozen = []
         self.trunk, self.regions, self.head_frame = Trunk(), Regions(), HeadFrame()
         side, points = SIZE // 8, 2 * len(keypoints.FACE)
         self.keypoints = Keypoints(WIDTH, len(keypoints.FACE), keypoints.cells(side, side))
@@ -174,15 +174,21 @@ class FaceNet(nn.Module):
             self.pose[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, -2]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, 1, 0.8]))
 
-    def freeze_trunk(self):
-        """Lets only heads and regions learn from now on, which costs less."""
-        self.frozen = True
-        self.trunk.requires_grad_(False)
+    def freeze(self, parts):
+        """These parts, by their names, keep their weights from now on, which costs less."""
+        self.frozen = [getattr(self, part).requires_grad_(False) for part in parts]
+
+    def learn_only(self, parts):
+        """All but these parts keep their weights from now on."""
+        self.requires_grad_(False)
+        self.freeze([name for name, _ in self.named_children() if name not in parts])
+        for part in parts:
+            getattr(self, part).requires_grad_(True)
 
     def train(self, mode=True):
         super().train(mode)
-        if self.frozen:
-            self.trunk.eval()
+        for part in self.frozen:
+            part.eval()
         return self
 
     def start_from(self, landmarks, neutral):

@@ -28,6 +28,7 @@ from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 from face.shipped import ShippedError, shipped, unfold_linear
+from face.silent import readers, revive, silent_share
 from face.stills import compared
 
 HERE = Path(__file__).resolve().parents[1]
@@ -236,6 +237,32 @@ class Network(unittest.TestCase):
                     torch.testing.assert_close(after[name], value, atol=1e-3, rtol=1e-3, msg=name)
         norms = [m for m in back.modules() if isinstance(m, torch.nn.BatchNorm1d)]
         self.assertEqual(len(norms), sum(isinstance(m, torch.nn.BatchNorm1d) for m in FaceNet().modules()))
+
+    def test_silent_units_are_woken_and_say_nothing_new_at_once(self):
+        image = torch.rand(8, 3, 192, 192)
+        with torch.no_grad():
+            for layer in readers(self.net):
+                layer.bias[:10] = -1e4
+            self.assertGreater(silent_share(self.net, image), 0.08)
+            before = self.net.eval()(image)
+        revive(self.net, image)
+        self.assertEqual(silent_share(self.net, image), 0)
+        after = self.net(image)
+        for name, value in before.items():
+            torch.testing.assert_close(after[name], value, msg=name)
+        after["blendshapes"].sum().backward()
+        said = self.net.expression[2].weight.grad[:, :10]
+        self.assertTrue(bool((said.abs().sum(0) > 0).all()), "units that are woken can be listened to")
+
+    def test_parts_that_keep_their_weights_do(self):
+        self.net.learn_only(["expression"])
+        before = {name: value.clone() for name, value in self.net.state_dict().items()}
+        optimiser = torch.optim.AdamW(self.net.parameters(), lr=0.01)
+        out = self.net.train()(torch.rand(4, 3, 192, 192))
+        sum(v.float().square().mean() for k, v in out.items() if k != "maps").backward()
+        optimiser.step()
+        changed = {name.split(".")[0] for name, value in self.net.state_dict().items() if not torch.equal(value, before[name])}
+        self.assertEqual(changed, {"expression"})
 
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)

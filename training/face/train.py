@@ -11,12 +11,16 @@ from pathlib import Path
 
 import torch
 
-from face.data import held_out, loader
+from face.data import as_input, held_out, loader
 from face.evaluate import figures, stacked
 from face.loss import Loss
 from face.model import FaceNet, fold, is_folded
 from face.shipped import shipped, unfold_linear
+from face.silent import revive
 from loop import Loop, add_arguments, device, take_over, weights_of
+
+# What can learn by itself: no other part is told what it says.
+PARTS = ("expression", "sided", "pose", "log_sigma", "scene", "identity", "presence")
 
 
 def arguments():
@@ -28,19 +32,16 @@ def arguments():
     p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
     p.add_argument("--distortion", type=float, default=1.0, help="how often pictures are spoilt beyond the renderer's faults; less for a short training")
     p.add_argument("--fold", action="store_true", help="go on from --start with batch normalisation folded away: for the last part of a training")
-    p.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
+    parts = p.add_mutually_exclusive_group()
+    parts.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
+    parts.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"all but these keep the weights of --start: {', '.join(PARTS)}")
+    p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     p.add_argument("--compile", action="store_true", help="compile the trunk first, which takes a minute or two")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
     a = p.parse_args()
-    if (a.fold or a.freeze_trunk) and not a.start:
-        p.error("--fold and --freeze-trunk go on from what was trained: say where it is with --start")
+    if (a.fold or a.freeze_trunk or a.only or a.revive) and not a.start:
+        p.error("--fold, --freeze-trunk, --only and --revive go on from what was trained: say where it is with --start")
     return a
-
-
-def as_input(pictures):
-    """(n, height, width, 3) bytes as the network takes them. Channels last is what channels_last wants: no copy but the
-    conversion."""
-    return pictures.permute(0, 3, 1, 2).float().div(255).sub(0.5).mul(4)
 
 
 def losses(loss, net, batch, progress):
@@ -71,8 +72,12 @@ def started(a):
     elif a.start:
         weights = weights_of(torch.load(a.start, map_location="cpu"))
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)
+    if a.revive:
+        print(f"{revive(net, as_input(all_of('image')[:512]))} silent units of the heads have fresh weights", flush=True)
     if a.freeze_trunk:
-        net.freeze_trunk()
+        net.freeze(["trunk"])
+    elif a.only:
+        net.learn_only(a.only)
     return fold(net, linear=False) if a.fold else net
 
 

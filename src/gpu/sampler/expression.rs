@@ -38,6 +38,8 @@ pub enum Expressions {
     Mixed,
     /// Recorded ones alone: which movements go together, and how far, as in life
     Recorded,
+    /// Eyes and brows of one recorded moment, nose, cheeks and mouth of another: each half of a face as in life, and by itself
+    Crossed,
 }
 
 /// A random expression.
@@ -45,6 +47,7 @@ pub fn sample(rng: &mut Rng, motion: &Motion, from: Expressions) -> Blendshapes 
     let mut e = match from {
         Expressions::Mixed => mixed(rng, motion),
         Expressions::Recorded => recorded(rng, motion),
+        Expressions::Crossed => crossed(rng, motion),
     };
     tidy(&mut e);
     e
@@ -96,6 +99,19 @@ fn recorded(rng: &mut Rng, motion: &Motion) -> Blendshapes {
         *v = (*v * gain).min(1.0);
     }
     e
+}
+
+fn crossed(rng: &mut Rng, motion: &Motion) -> Blendshapes {
+    let (mut e, upper) = (recorded(rng, motion), recorded(rng, motion));
+    for (b, v) in upper.iter().filter(|(b, _)| is_upper(*b)) {
+        e[b] = v;
+    }
+    e
+}
+
+/// Whether it moves eyes or brows.
+fn is_upper(b: B) -> bool {
+    b.name().starts_with("eye") || b.name().starts_with("brow")
 }
 
 /// `count` coefficients at random. Many at once: a face costs the same to render whether it teaches one movement or ten.
@@ -373,6 +389,24 @@ mod tests {
             assert!(e.iter().all(|(b, v)| v == 0.0 || known.contains(&b)));
             assert!(e[B::JawOpen] >= 0.06 && e[B::EyeBlinkLeft].min(e[B::EyeBlinkRight]) == 0.0);
         }
+    }
+
+    #[test]
+    fn crossed_expressions_have_eyes_of_one_moment_over_the_mouth_of_another() {
+        // One moment with the mouth open and the eyes too, one with both shut.
+        let motion =
+            Motion { names: vec!["JawOpen".into(), "EyeWideLeft".into()], frames: vec![0.5, 0.5, 0.0, 0.0] };
+        let mut rng = Rng::new(9, 0);
+        let mut kinds = |from| {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..200 {
+                let e = sample(&mut rng, &motion, from);
+                seen.insert((e[B::JawOpen] > 0.0, e[B::EyeWideLeft].max(e[B::EyeWideRight]) > 0.0));
+            }
+            seen.len()
+        };
+        assert_eq!(kinds(Expressions::Recorded), 2);
+        assert_eq!(kinds(Expressions::Crossed), 4);
     }
 
     #[test]

@@ -1,0 +1,56 @@
+"""Hidden units of the heads that say nothing of any face, and how they are woken. A step too far in a training's first
+hundreds puts a unit where no face reaches its ReLU; without a gradient it stays there, and its weights decay."""
+
+import torch
+from torch import nn
+
+
+def readers(net):
+    """Each head's hidden layer with the layers that are told of it."""
+    return {
+        net.correction[0]: [net.correction[2]],
+        net.pose[0]: [net.pose[2]],
+        net.eyes[0]: [net.eyes[2], net.sided],
+        net.expression[0]: [net.expression[2]],
+    }
+
+
+@torch.no_grad()
+def told(net, images):
+    """What each hidden layer is told of the faces: its inputs, (n, inputs), by the layer."""
+    inputs_of = {}
+    hooks = [layer.register_forward_hook(lambda layer, inputs, _: inputs_of.update({layer: inputs[0]})) for layer in readers(net)]
+    net.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return inputs_of
+
+
+def is_silent(layer, inputs):
+    return (layer(inputs) <= 0).all(0)
+
+
+@torch.no_grad()
+def silent_share(net, images):
+    """Share of the heads' hidden units that say nothing of all these faces."""
+    units = torch.cat([is_silent(*item) for item in told(net, images).items()])
+    return float(units.float().mean())
+
+
+@torch.no_grad()
+def revive(net, images):
+    """Gives units that are silent on all of these faces fresh weights, and no say as yet: the network says the same as
+    before. Gives how many there were."""
+    count = 0
+    for layer, inputs in told(net, images).items():
+        silent = is_silent(layer, inputs)
+        fresh = nn.Linear(layer.in_features, int(silent.sum()))
+        out = fresh(inputs)
+        deviation = out.std(0).clamp_min(1e-6)
+        # Each speaks up on half of the faces.
+        layer.weight[silent] = fresh.weight / deviation[:, None]
+        layer.bias[silent] = (fresh.bias - out.mean(0)) / deviation
+        for reader in readers(net)[layer]:
+            reader.weight[:, silent] = 0
+        count += int(silent.sum())
+    return count

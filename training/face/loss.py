@@ -38,6 +38,11 @@ def _coefficient_weights():
     return w / w.mean()
 
 
+def pairs(out, chosen):
+    """Views 2k, and views 2k + 1, of the chosen pairs."""
+    return ({k: v.view(-1, 2, *v.shape[1:])[chosen, i] for k, v in out.items()} for i in (0, 1))
+
+
 class Loss(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -62,20 +67,26 @@ class Loss(torch.nn.Module):
             terms["maps"] = self.aim(maps, truth["landmarks"], there)
         terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
-        terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
+        terms |= self.last(o, t)
         terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
         place = F.smooth_l1_loss(o["place"], t["place"], beta=0.02, reduction="none").mean(0)
         terms["place"] = 10 * (place[0] + place[1]) + 2 * place[2]
-        # A shut eye shows no gaze.
-        seen = (t["openness"] / 0.4).clamp(0.05, 1)
-        gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
-        terms["gaze"] = 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
-        terms["openness"] = 8 * (o["openness"] - t["openness"]).abs().mean()
         terms["light"] = 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2)
         own = 1 - t["mirrored"]
         identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
         terms["identity"] = 0.15 * (identity * own).sum() / own.sum().clamp_min(1)
         return terms
+
+    def last(self, o, t):
+        """The terms of `FaceNet.last`."""
+        # A shut eye shows no gaze.
+        seen = (t["openness"] / 0.4).clamp(0.05, 1)
+        gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
+        return {
+            "blendshapes": self.expression(o["blendshapes"], t["blendshapes"]),
+            "gaze": 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean(),
+            "openness": 8 * (o["openness"] - t["openness"]).abs().mean(),
+        }
 
     def landmarks(self, o, t):
         """Gaussian likelihood, each point with its own deviation; weighed by that deviation's root (Seitzer et al. 2022),
@@ -140,14 +151,19 @@ class Loss(torch.nn.Module):
         both = (truth["still"] > 0.5).view(-1, 2).all(1)
         if not both.any():
             return out["landmarks"].sum() * 0
-        first, second = ({k: v.view(-1, 2, *v.shape[1:])[both, i] for k, v in out.items()} for i in (0, 1))
+        first, second = pairs(out, both)
         m = truth["from_unit"].view(-1, 2, 2, 3)[both]
         points = [self.in_picture(v["landmarks"], m[:, i]) for i, v in enumerate((first, second))]
         size = (m[:, 0, 0, 0].square() + m[:, 0, 1, 0].square()).sqrt()
         moved = ((points[0] - points[1]).square().sum(2) + 1e-3).sqrt().mean(1) * size
+        return 20 * moved.mean() + self.calm(first, second)
+
+    @staticmethod
+    def calm(first, second):
+        """How much `FaceNet.last` differs between two views that show the same."""
         change = (squash(first["blendshapes"]) - squash(second["blendshapes"])).square().mean()
         gaze = (F.normalize(first["gaze"], dim=2, eps=1e-4) - F.normalize(second["gaze"], dim=2, eps=1e-4)).square().mean()
-        return 20 * moved.mean() + 20 * change + 2 * gaze + (first["openness"] - second["openness"]).abs().mean()
+        return 20 * change + 2 * gaze + (first["openness"] - second["openness"]).abs().mean()
 
     @staticmethod
     def in_picture(landmarks, crop_from_picture):

@@ -1,6 +1,8 @@
 """Hidden units of the heads that say nothing of any face, and how they are woken. A step too far in a training's first
 hundreds puts a unit where no face reaches its ReLU; without a gradient it stays there, and its weights decay."""
 
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -15,15 +17,24 @@ def readers(net):
     }
 
 
+@contextmanager
+def listening(layers):
+    """What layers are told in the meantime: their last inputs, by the layer."""
+    inputs = {}
+    hooks = [layer.register_forward_pre_hook(lambda layer, told: inputs.update({layer: told[0]})) for layer in layers]
+    try:
+        yield inputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
 def told(net, images):
     """What each hidden layer is told of the faces: its inputs, (n, inputs), by the layer."""
-    inputs_of = {}
-    hooks = [layer.register_forward_hook(lambda layer, inputs, _: inputs_of.update({layer: inputs[0]})) for layer in readers(net)]
-    net.eval()(images)
-    for hook in hooks:
-        hook.remove()
-    return inputs_of
+    with listening(readers(net)) as inputs:
+        net.eval()(images)
+    return inputs
 
 
 def is_silent(layer, inputs):

@@ -21,15 +21,18 @@ import torch
 from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR, NAMES
 from face import crops, keypoints, regions
+from face.data import as_input
 from face.distort import hide_surroundings
 from face.evaluate import mean
 from face.export import rounded, to_onnx
+from face.heads import kept, said
 from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 from face.shipped import ShippedError, shipped, unfold_linear
 from face.silent import readers, revive, silent_share
 from face.stills import compared
+from face.train import calibrated
 
 HERE = Path(__file__).resolve().parents[1]
 FACES = os.environ.get("FACES")
@@ -263,6 +266,24 @@ class Network(unittest.TestCase):
         optimiser.step()
         changed = {name.split(".")[0] for name, value in self.net.state_dict().items() if not torch.equal(value, before[name])}
         self.assertEqual(changed, {"expression"})
+
+    def test_what_is_kept_of_a_view_tells_the_heads_the_same_as_the_view(self):
+        batch = {
+            "image": torch.randint(256, (8, 192, 192, 3), dtype=torch.uint8), "neutral": torch.randn(8, 478, 3), "presence": torch.ones(8),
+            "still": torch.ones(8), "blendshapes": torch.rand(8, 52), "gaze": torch.randn(8, 2, 3), "openness": torch.rand(8, 2),
+        }  # fmt: skip
+        # Half of a pair shows no face: both its views are left out.
+        batch["presence"][3] = 0
+        there = [0, 1, 4, 5, 6, 7]
+        torch.manual_seed(2)
+        views = kept(self.net, [batch, batch], 6)
+        self.assertEqual(len(views["told"]), 6)
+        torch.testing.assert_close(views["blendshapes"], batch["blendshapes"][there])
+        torch.manual_seed(2)
+        with torch.no_grad():
+            expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
+            for name, value in said(self.net, views).items():
+                torch.testing.assert_close(value, expected[name], atol=0.01, rtol=0.01, msg=name)
 
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)

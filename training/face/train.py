@@ -19,9 +19,6 @@ from face.shipped import shipped, unfold_linear
 from face.silent import revive
 from loop import Loop, add_arguments, device, take_over, weights_of
 
-# What can learn by itself: no other part is told what it says.
-PARTS = ("expression", "sided", "pose", "log_sigma", "scene", "identity", "presence")
-
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -32,29 +29,29 @@ def arguments():
     p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
     p.add_argument("--distortion", type=float, default=1.0, help="how often pictures are spoilt beyond the renderer's faults; less for a short training")
     p.add_argument("--fold", action="store_true", help="go on from --start with batch normalisation folded away: for the last part of a training")
-    parts = p.add_mutually_exclusive_group()
-    parts.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
-    parts.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=f"all but these keep the weights of --start: {', '.join(PARTS)}")
+    p.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     p.add_argument("--compile", action="store_true", help="compile the trunk first, which takes a minute or two")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
     a = p.parse_args()
-    if (a.fold or a.freeze_trunk or a.only or a.revive) and not a.start:
-        p.error("--fold, --freeze-trunk, --only and --revive go on from what was trained: say where it is with --start")
+    if (a.fold or a.freeze_trunk or a.revive) and not a.start:
+        p.error("--fold, --freeze-trunk and --revive go on from what was trained: say where it is with --start")
     return a
+
+
+def calibrated(neutral):
+    """A neutral as calibration finds it, and whether: for half of the faces not yet, and off by what the landmarks are off."""
+    known = (torch.rand(len(neutral), 1, device=neutral.device) < 0.5).float()
+    error = 0.012 * torch.rand(len(neutral), 1, 1, device=neutral.device)
+    return neutral + error * torch.randn_like(neutral), known
 
 
 def losses(loss, net, batch, progress):
     """The terms of the loss of one batch."""
     truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
     image = as_input(truth.pop("image"))
-    n = len(image)
-    # A neutral as calibration finds it: for half of the faces not yet, and off by what the landmarks are off.
-    known = (torch.rand(n, 1, device=device()) < 0.5).float()
-    error = 0.012 * torch.rand(n, 1, 1, device=device())
-    neutral = truth["neutral"] + error * torch.randn_like(truth["neutral"])
     with torch.autocast(device().type, dtype=torch.bfloat16):
-        out = net(image, neutral, known)
+        out = net(image, *calibrated(truth["neutral"]))
     terms = loss(out, truth)
     terms["steady"] = loss.steady(out, truth) * min(1.0, 4 * progress)
     return terms
@@ -76,8 +73,6 @@ def started(a):
         print(f"{revive(net, as_input(all_of('image')[:512]))} silent units of the heads have fresh weights", flush=True)
     if a.freeze_trunk:
         net.freeze(["trunk"])
-    elif a.only:
-        net.learn_only(a.only)
     return fold(net, linear=False) if a.fold else net
 
 

@@ -126,8 +126,12 @@ class Loop:
                 self.look()
                 told = Tally()
         self.save()
-        if self.step >= a.steps:
-            torch.save({"net": self.average.state_dict(), **self.about()}, a.run / "model.pt")
+        self.finish()
+
+    def finish(self):
+        """Writes the averaged weights, if all steps are done."""
+        if self.step >= self.a.steps:
+            torch.save({"net": self.average.state_dict(), **self.about()}, self.a.run / "model.pt")
 
     def tell(self, told):
         means, rate = told.means(), told.rate() * self.a.batch

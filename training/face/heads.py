@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Train the face network's last heads by themselves: expression, gaze and lids.
+"""Train what the face network says of mouth, jaw, nose and cheeks by itself.
 
-All before them looks at each view once, which is what takes the time; what it tells the heads is kept, and they learn from it
-over and over, in minutes. Nothing else changes: landmarks, pose, presence and light stay as they are to the bit. Writes
-RUN/checkpoint.pt, RUN/curves.csv, RUN/held_out.csv and RUN/model.pt as `train.py` does.
+All before the last head looks at each view once, which is what takes the time; what it tells the head is kept, and the head
+learns from it over and over, in minutes. Nothing else changes: landmarks, pose, gaze, presence, light, and the coefficients
+of eyes and brows, which have a head of their own, stay as they are but for rounding. Writes
+RUN/views.pt, from which another run of the same start and data goes on at once, and what `train.py` writes.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from face.silent import listening
 from face.train import calibrated, started
 from loop import Loop, add_arguments, device
 
-HEADS = ("expression", "eyes", "sided")
 TELL_EVERY = 10_000
 
 
@@ -58,16 +58,52 @@ def kept(net, batches, views):
     return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
 
 
+class Unchanged:
+    """The coefficients of eyes and brows: their rows, and the hidden units that these rows listen to."""
+
+    def __init__(self, net):
+        self.rows = net.where_sided.sum(0) > 0
+        self.units = (net.expression[1].weight[self.rows] != 0).any(0)
+        self.before = [values[which].detach().clone() for values, which in self.parts(net)]
+
+    def parts(self, net):
+        (linear, norm, _), out = net.expression[0], net.expression[1]
+        per_unit = (linear.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        return [(v, self.units) for v in per_unit] + [(v, self.rows) for v in (out.weight, out.bias)]
+
+    @torch.no_grad()
+    def put_back(self, net):
+        """Undoes what steps did to them."""
+        for (values, which), before in zip(self.parts(net), self.before):
+            values[which] = before
+
+
+def remembered(a, net):
+    """The views of RUN/views.pt, or new ones for it."""
+    path, of = a.run / "views.pt", {"start": str(a.start), "data": list(map(str, a.data)), "views": a.views, "seed": a.seed, "revive": a.revive}
+    if path.exists():
+        saved = torch.load(path, map_location=device())
+        if saved["of"] != of:
+            raise SystemExit(f"{path} holds what was said with other options, {saved['of']}; give these, or another RUN")
+        return saved["views"]
+    views = kept(net, loader(a.data, [], 96, a.workers, a.seed), a.views)
+    a.run.mkdir(parents=True, exist_ok=True)
+    torch.save({"of": of, "views": views}, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+    return views
+
+
 def said(net, seen):
     """What the heads say of views that were kept."""
     of_eyes = seen["eyes"].float().transpose(0, 1).flatten(0, 1)
     return net.last(of_eyes, seen["told"].float(), seen["turned"])
 
 
-def losses(loss, net, seen, _progress):
+def losses(loss, net, seen, unchanged):
     """The terms of the loss of some of the views that were kept."""
+    unchanged.put_back(net)
     out = said(net, seen)
-    terms = loss.last(out, seen)
+    terms = {"blendshapes": loss.expression(out["blendshapes"], seen["blendshapes"])}
     still = (seen["still"] > 0.5).view(-1, 2).all(1)
     if still.any():
         terms["steady"] = loss.calm(*pairs(out, still))
@@ -89,14 +125,18 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     net, loss = started(a).to(device()), Loss().to(device())
-    net.learn_only(HEADS)
-    views = kept(net, loader(a.data, [], 96, a.workers, a.seed), a.views)
+    net.learn_only(["expression"])
+    views = remembered(a, net)
     measure = None
     if a.held_out:
         faces = stacked(held_out(a.held_out, 1500))
         measure = lambda average: figures(average, faces, device())
-    terms = lambda net, batch, progress: losses(loss, net, batch, progress)
-    Loop(a, net, lambda seed: drawn(views, a.batch, seed), terms, measure, {"neutral": True}).run()
+    unchanged = Unchanged(net)
+    terms = lambda net, batch, _progress: losses(loss, net, batch, unchanged)
+    loop = Loop(a, net, lambda seed: drawn(views, a.batch, seed), terms, measure, {"neutral": True})
+    loop.run()
+    unchanged.put_back(loop.average)
+    loop.finish()
 
 
 if __name__ == "__main__":

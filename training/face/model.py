@@ -14,7 +14,7 @@ from expression.coefficients import INDEX
 from face import keypoints, regions
 from face.data import SIZE
 from face.keypoints import Keypoints
-from face.layers import convolution, enlarged
+from face.layers import convolution, enlarged, hidden
 from face.regions import Regions
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
@@ -57,9 +57,7 @@ class Trunk(nn.Module):
         self.middle = nn.Sequential(Bottleneck(64, 128, 48, 2), Bottleneck(128, 128, 48))
         self.far = Bottleneck(128, 192, 64, 2)
         self.join = nn.Sequential(
-            convolution(192, 32, 1), nn.Flatten(),
-            # Normalised, or the first steps, which pull all heads to the mean face, silence every feature for good.
-            nn.Sequential(nn.Linear(32 * (SIZE // 32) ** 2, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU()),
+            convolution(192, 32, 1), nn.Flatten(), hidden(32 * (SIZE // 32) ** 2, FEATURES),
         )  # fmt: skip
         self.far_up, self.middle_side = convolution(192, WIDTH, 1, relu=False), convolution(128, WIDTH, 1, relu=False)
         self.middle_mix, self.near_side = Bottleneck(WIDTH, WIDTH, 24), convolution(64, WIDTH, 1, relu=False)
@@ -134,15 +132,15 @@ class FaceNet(nn.Module):
         self.keypoints = Keypoints(WIDTH, len(keypoints.FACE), keypoints.cells(side, side))
         # All landmarks follow from some, with their depth; the rest of what is seen puts them right.
         self.mesh = nn.Linear(points, POINTS * 3)
-        self.correction = nn.Sequential(nn.Linear(FEATURES + points, 96), nn.ReLU(), nn.Linear(96, POINTS * 3))
+        self.correction = nn.Sequential(hidden(FEATURES + points, 96), nn.Linear(96, POINTS * 3))
         # How far each landmark follows the points that eyes and mouth were seen at from the front.
         self.settle = nn.Linear(len(regions.POINTS), POINTS, bias=False)
         self.log_sigma = nn.Linear(FEATURES, POINTS)
         # The pose that the landmarks have, and what it is off by. The head's own axes and origin are not those of its landmarks.
         self.axes, self.origin = nn.Parameter(torch.eye(3)[:, :2].contiguous()), nn.Parameter(torch.zeros(3, 1))
-        self.pose = nn.Sequential(nn.Linear(FEATURES + points + 9, 96), nn.ReLU(), nn.Linear(96, 6 + 3))
+        self.pose = nn.Sequential(hidden(FEATURES + points + 9, 96), nn.Linear(96, 6 + 3))
         eye = regions.EYE_FEATURES + 2 * len(keypoints.EYE)
-        self.eyes = nn.Sequential(nn.Linear(2 * eye, 96), nn.ReLU(), nn.Linear(96, 3 + 1))
+        self.eyes = nn.Sequential(hidden(2 * eye, 96), nn.Linear(96, 3 + 1))
         self.sided = nn.Linear(96, len(SIDED))
         self.scene = nn.Linear(FEATURES, LIGHT)
         self.identity = nn.Linear(FEATURES, IDENTITY)
@@ -152,7 +150,7 @@ class FaceNet(nn.Module):
         self.shape = nn.Linear(len(SHAPED) * 3, SHAPE)
         self.neutral = nn.Linear(len(SHAPED) * 3, SHAPE) if neutral else None
         told = FEATURES + regions.FEATURES + 2 * len(regions.POINTS) + (2 if neutral else 1) * SHAPE
-        self.expression = nn.Sequential(nn.Linear(told, 192), nn.ReLU(), nn.Linear(192, COEFFICIENTS))
+        self.expression = nn.Sequential(hidden(told, 192), nn.Linear(192, COEFFICIENTS))
         self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
         self.register_buffer("settled", torch.tensor(regions.POINTS), persistent=False)
         at = torch.tensor([INDEX[name + side] for side in ("Left", "Right") for name in SIDED])
@@ -265,8 +263,8 @@ class FaceNet(nn.Module):
 
     def last(self, told_of_eyes, told, turned):
         """What eyes and face do: (n, 2, 3) where the eyes look in the crop, (n, 2) how far they are open, and coefficients."""
-        seen = self.eyes[:2](told_of_eyes)
-        eyes, sided = self.eyes[2](seen).view(2, -1, 4), self.sided(seen).view(2, -1, len(SIDED))
+        seen = self.eyes[0](told_of_eyes)
+        eyes, sided = self.eyes[1](seen).view(2, -1, 4), self.sided(seen).view(2, -1, len(SIDED))
         gaze = torch.stack([eyes[0, :, :3], eyes[1, :, :3] * self.regions.mirror[:, 0]], 1)
         return {
             "gaze": gaze @ turned.transpose(1, 2),

@@ -6,7 +6,7 @@ from torch import nn
 from expression.coefficients import LANDMARK_MIRROR
 from face import keypoints
 from face.keypoints import Keypoints
-from face.layers import convolution, enlarged, sampled
+from face.layers import convolution, enlarged, hidden, sampled
 
 # Rows and columns of pixels, which a crop of 192 hardly resolves better.
 EYE, MOUTH = (40, 48), (40, 56)
@@ -46,9 +46,8 @@ class Look(nn.Module):
         self.points = Keypoints(24, points, sheet.points(rows // 2, columns // 2))
         cells = (rows // 8) * (columns // 8)
         self.features = nn.Sequential(
-            convolution(56, 24, 1), nn.Flatten(),
-            nn.Sequential(nn.Linear(24 * cells, features, bias=False), nn.BatchNorm1d(features), nn.ReLU()),
-        )  # fmt: skip
+            convolution(56, 24, 1), nn.Flatten(), hidden(24 * cells, features)
+        )
 
     def forward(self, pixels):
         second = self.second(pixels)

@@ -1,5 +1,5 @@
-"""Hidden units of the heads that say nothing of any face, and how they are woken. A step too far in a training's first
-hundreds puts a unit where no face reaches its ReLU; without a gradient it stays there, and its weights decay."""
+"""Hidden units of the heads that say nothing of any face, and how they are woken. A step too far puts a unit where no face
+reaches its ReLU; without a gradient it stays there, and its weights decay. `layers.hidden` says what keeps them from it."""
 
 from contextlib import contextmanager
 
@@ -10,10 +10,10 @@ from torch import nn
 def readers(net):
     """Each head's hidden layer with the layers that are told of it."""
     return {
-        net.correction[0]: [net.correction[2]],
-        net.pose[0]: [net.pose[2]],
-        net.eyes[0]: [net.eyes[2], net.sided],
-        net.expression[0]: [net.expression[2]],
+        net.correction[0]: [net.correction[1]],
+        net.pose[0]: [net.pose[1]],
+        net.eyes[0]: [net.eyes[1], net.sided],
+        net.expression[0]: [net.expression[1]],
     }
 
 
@@ -55,12 +55,13 @@ def revive(net, images):
     count = 0
     for layer, inputs in told(net, images).items():
         silent = is_silent(layer, inputs)
-        fresh = nn.Linear(layer.in_features, int(silent.sum()))
+        linear, norm = layer[0], layer[1]
+        fresh = nn.Linear(linear.in_features, int(silent.sum()), bias=False)
         out = fresh(inputs)
-        deviation = out.std(0).clamp_min(1e-6)
+        linear.weight[silent] = fresh.weight
+        norm.running_mean[silent], norm.running_var[silent] = out.mean(0), out.var(0)
         # Each speaks up on half of the faces.
-        layer.weight[silent] = fresh.weight / deviation[:, None]
-        layer.bias[silent] = (fresh.bias - out.mean(0)) / deviation
+        norm.weight[silent], norm.bias[silent] = 1, 0
         for reader in readers(net)[layer]:
             reader.weight[:, silent] = 0
         count += int(silent.sum())

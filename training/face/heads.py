@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Train what the face network says of mouth, jaw, nose and cheeks by itself.
+"""Train what the face network says of mouth, jaw, nose and inner brows by itself.
 
 All before the last head looks at each view once, which is what takes the time; what it tells the head is kept, and the head
 learns from it over and over, in minutes. Nothing else changes: landmarks, pose, gaze, presence, light, and the coefficients
-of eyes and brows, which have a head of their own, stay as they are but for rounding. Writes
+of eyes and outer brows, which have a head of their own, stay as they are but for rounding. Writes
 RUN/views.pt, from which another run of the same start and data goes on at once, and what `train.py` writes.
 """
 
@@ -59,7 +59,7 @@ def kept(net, batches, views):
 
 
 class Unchanged:
-    """The coefficients of eyes and brows: their rows, and the hidden units that these rows listen to."""
+    """The coefficients of eyes and outer brows: their rows, and the hidden units that these rows listen to."""
 
     def __init__(self, net):
         self.rows = net.where_sided.sum(0) > 0

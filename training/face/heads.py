@@ -59,7 +59,8 @@ def kept(net, batches, views):
 
 
 class Unchanged:
-    """The coefficients of eyes and outer brows: their rows, and the hidden units that these rows listen to."""
+    """The coefficients of eyes and outer brows: their rows, and the hidden units that these rows listen to. Where they listen to
+    all units, only the other rows learn."""
 
     def __init__(self, net):
         self.rows = net.where_sided.sum(0) > 0

@@ -25,7 +25,7 @@ from face.data import as_input
 from face.distort import hide_surroundings
 from face.evaluate import mean
 from face.export import rounded, to_onnx
-from face.heads import kept, said
+from face.heads import Unchanged, kept, losses, said
 from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
@@ -267,16 +267,19 @@ class Network(unittest.TestCase):
         changed = {name.split(".")[0] for name, value in self.net.state_dict().items() if not torch.equal(value, before[name])}
         self.assertEqual(changed, {"expression"})
 
-    def test_what_is_kept_of_a_view_tells_the_heads_the_same_as_the_view(self):
+    def views(self):
+        """A batch, which of it show faces, and what the heads are told of these."""
         batch = {
             "image": torch.randint(256, (8, 192, 192, 3), dtype=torch.uint8), "neutral": torch.randn(8, 478, 3), "presence": torch.ones(8),
             "still": torch.ones(8), "blendshapes": torch.rand(8, 52), "gaze": torch.randn(8, 2, 3), "openness": torch.rand(8, 2),
         }  # fmt: skip
         # Half of a pair shows no face: both its views are left out.
         batch["presence"][3] = 0
-        there = [0, 1, 4, 5, 6, 7]
         torch.manual_seed(2)
-        views = kept(self.net, [batch, batch], 6)
+        return batch, [0, 1, 4, 5, 6, 7], kept(self.net, [batch, batch], 6)
+
+    def test_what_is_kept_of_a_view_tells_the_heads_the_same_as_the_view(self):
+        batch, there, views = self.views()
         self.assertEqual(len(views["told"]), 6)
         torch.testing.assert_close(views["blendshapes"], batch["blendshapes"][there])
         torch.manual_seed(2)
@@ -284,6 +287,23 @@ class Network(unittest.TestCase):
             expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
             for name, value in said(self.net, views).items():
                 torch.testing.assert_close(value, expected[name], atol=0.01, rtol=0.01, msg=name)
+
+    def test_eyes_stay_while_the_mouth_learns(self):
+        net, (_, _, views) = self.net, self.views()
+        eyes = net.where_sided.sum(0) > 0
+        with torch.no_grad():
+            net.expression[1].weight[eyes, 20:] = 0
+        before = said(net.eval(), views)["blendshapes"]
+        net.learn_only(["expression"])
+        unchanged = Unchanged(net)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=0.1)
+        sum(losses(Loss(), net.train(), views, unchanged).values()).backward()
+        optimiser.step()
+        moved = lambda: (said(net.eval(), views)["blendshapes"] - before).abs().amax(0)
+        self.assertGreater(float(moved()[eyes].max()), 0.01)
+        unchanged.put_back(net)
+        self.assertLess(float(moved()[eyes].max()), 1e-6)
+        self.assertGreater(float(moved()[~eyes].min()), 0.001)
 
     def test_an_unknown_neutral_changes_nothing(self):
         image, neutral = torch.rand(2, 3, 192, 192), torch.randn(2, 478, 3)

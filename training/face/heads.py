@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 
-from face.data import as_input, held_out, loader
-from face.evaluate import figures, stacked
+from face.data import as_input, loader
 from face.loss import Loss, pairs
 from face.silent import listening
-from face.train import calibrated, started
+from face.train import calibrated, measure, started
 from loop import Loop, add_arguments, device
 
 TELL_EVERY = 10_000
@@ -27,7 +26,7 @@ def arguments():
     p.add_argument("run", type=Path, help="folder for checkpoint, curves and model")
     p.add_argument("--data", type=Path, nargs="+", required=True, help="folders of .ftfaces to learn from")
     p.add_argument("--held-out", type=Path, help="folder of .ftfaces with people, skins, hair and light never learnt from")
-    p.add_argument("--views", type=int, default=150_000, help="views to keep, 2.6 KB each")
+    p.add_argument("--views", type=int, default=150_000, help="views to keep, 2 KB each")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     add_arguments(p, steps=4000, batch=512, rate=1e-3)
     p.set_defaults(without_neutral=False, fold=True, freeze_trunk=False)
@@ -39,17 +38,16 @@ def arguments():
 
 @torch.no_grad()
 def kept(net, batches, views):
-    """What the heads are told of so many views, and what they should say. Views 2k and 2k + 1 show the same face."""
+    """What the head is told of so many views, the eyes' share, and what both should say. Views 2k and 2k + 1 show the same face."""
     net.eval()
-    layers, parts, count = (net.eyes[0], net.expression[0], net.head_frame), [], 0
+    parts, count = [], 0
     for batch in batches:
         faces = (batch["presence"] > 0.5).view(-1, 2).all(1).repeat_interleave(2)
         truth = {k: v[faces].to(device()) for k, v in batch.items()}
-        with listening(layers) as inputs:
-            net(as_input(truth["image"]), *calibrated(truth["neutral"]))
-        of_eyes, told, coarse = (inputs[layer] for layer in layers)
-        part = {"eyes": of_eyes.view(2, len(told), -1).transpose(0, 1).half(), "told": told.half(), "turned": net.head_frame(coarse).turned}
-        parts.append(part | {k: truth[k] for k in ("blendshapes", "gaze", "openness", "still")})
+        with listening([net.expression]) as inputs:
+            out = net(as_input(truth["image"]), *calibrated(truth["neutral"]))
+        told = inputs[net.expression]
+        parts.append({"told": told.half(), "eyes": out["blendshapes"] - net.expression(told), "blendshapes": truth["blendshapes"], "still": truth["still"]})
         count += len(told)
         if count // TELL_EVERY > (count - len(told)) // TELL_EVERY:
             print(f"{count}/{views} views looked at", flush=True)
@@ -95,9 +93,8 @@ def remembered(a, net):
 
 
 def said(net, seen):
-    """What the heads say of views that were kept."""
-    of_eyes = seen["eyes"].float().transpose(0, 1).flatten(0, 1)
-    return net.last(of_eyes, seen["told"].float(), seen["turned"])
+    """The coefficients of views that were kept: the eyes' share, and the head's."""
+    return {"blendshapes": seen["eyes"] + net.expression(seen["told"].float())}
 
 
 def losses(loss, net, seen, unchanged):
@@ -128,13 +125,9 @@ def main():
     net, loss = started(a).to(device()), Loss().to(device())
     net.learn_only(["expression"])
     views = remembered(a, net)
-    measure = None
-    if a.held_out:
-        faces = stacked(held_out(a.held_out, 1500))
-        measure = lambda average: figures(average, faces, device())
     unchanged = Unchanged(net)
     terms = lambda net, batch, _progress: losses(loss, net, batch, unchanged)
-    loop = Loop(a, net, lambda seed: drawn(views, a.batch, seed), terms, measure, {"neutral": True})
+    loop = Loop(a, net, lambda seed: drawn(views, a.batch, seed), terms, measure(a), {"neutral": True})
     loop.run()
     unchanged.put_back(loop.average)
     loop.finish()

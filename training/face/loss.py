@@ -67,26 +67,20 @@ class Loss(torch.nn.Module):
             terms["maps"] = self.aim(maps, truth["landmarks"], there)
         terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
         terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
-        terms |= self.last(o, t)
+        terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
         terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
         place = F.smooth_l1_loss(o["place"], t["place"], beta=0.02, reduction="none").mean(0)
         terms["place"] = 10 * (place[0] + place[1]) + 2 * place[2]
+        # A shut eye shows no gaze.
+        seen = (t["openness"] / 0.4).clamp(0.05, 1)
+        gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
+        terms["gaze"] = 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
+        terms["openness"] = 8 * (o["openness"] - t["openness"]).abs().mean()
         terms["light"] = 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2)
         own = 1 - t["mirrored"]
         identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
         terms["identity"] = 0.15 * (identity * own).sum() / own.sum().clamp_min(1)
         return terms
-
-    def last(self, o, t):
-        """The terms of `FaceNet.last`."""
-        # A shut eye shows no gaze.
-        seen = (t["openness"] / 0.4).clamp(0.05, 1)
-        gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
-        return {
-            "blendshapes": self.expression(o["blendshapes"], t["blendshapes"]),
-            "gaze": 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean(),
-            "openness": 8 * (o["openness"] - t["openness"]).abs().mean(),
-        }
 
     def landmarks(self, o, t):
         """Gaussian likelihood, each point with its own deviation; weighed by that deviation's root (Seitzer et al. 2022),
@@ -156,14 +150,13 @@ class Loss(torch.nn.Module):
         points = [self.in_picture(v["landmarks"], m[:, i]) for i, v in enumerate((first, second))]
         size = (m[:, 0, 0, 0].square() + m[:, 0, 1, 0].square()).sqrt()
         moved = ((points[0] - points[1]).square().sum(2) + 1e-3).sqrt().mean(1) * size
-        return 20 * moved.mean() + self.calm(first, second)
+        gaze = (F.normalize(first["gaze"], dim=2, eps=1e-4) - F.normalize(second["gaze"], dim=2, eps=1e-4)).square().mean()
+        return 20 * moved.mean() + self.calm(first, second) + 2 * gaze + (first["openness"] - second["openness"]).abs().mean()
 
     @staticmethod
     def calm(first, second):
-        """How much `FaceNet.last` differs between two views that show the same."""
-        change = (squash(first["blendshapes"]) - squash(second["blendshapes"])).square().mean()
-        gaze = (F.normalize(first["gaze"], dim=2, eps=1e-4) - F.normalize(second["gaze"], dim=2, eps=1e-4)).square().mean()
-        return 20 * change + 2 * gaze + (first["openness"] - second["openness"]).abs().mean()
+        """How much the coefficients differ between two views that show the same."""
+        return 20 * (squash(first["blendshapes"]) - squash(second["blendshapes"])).square().mean()
 
     @staticmethod
     def in_picture(landmarks, crop_from_picture):

@@ -233,6 +233,7 @@ class FaceNet(nn.Module):
         landmarks = coarse + torch.cat([follow, torch.zeros_like(follow[:, :, :1])], 2)
         # In the head, against the mean person's.
         aside = 10 * (places - self.neutral_mean[self.settled].T)[:, :2]
+        gaze, openness, sided = self.look(features, aside, frame)
         shapes = self.shapes(frame.to_head(landmarks.detach()[:, self.shaped]), neutral, known)
         told = torch.cat([f, features, aside.flatten(1), *shapes], 1)
         pose = self.pose(torch.cat([f, seen, frame.turn.flatten(1)], 1))
@@ -246,31 +247,26 @@ class FaceNet(nn.Module):
             "log_sigma": self.log_sigma(f),
             "rotation": rotation,
             "place": place,
-            **self.last(self.told_of_eyes(features, aside), told, frame.turned),
+            "gaze": gaze,
+            "openness": openness,
             "light": self.scene(f).view(-1, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
+            "blendshapes": sided + self.expression(told),
         }
 
-    def told_of_eyes(self, features, aside):
-        """What each eye's head is told, (2 n, ...), the left eyes first. One network for both, the right one in a mirror; each
-        is told of the other, which may be better seen."""
+    def look(self, features, aside, frame):
+        """(n, 2, 3) where the eyes look in the crop, (n, 2) how far they are open, and their share of the coefficients. One
+        network for both, the right one in a mirror; each is told of the other, which may be better seen."""
         each, k = regions.EYE_FEATURES, len(keypoints.EYE)
         left = torch.cat([features[:, :each], aside[:, :, :k].flatten(1)], 1)
         flipped = aside[:, :, k : 2 * k] * self.regions.mirror[:2]
         right = torch.cat([features[:, each : 2 * each], flipped.flatten(1)], 1)
-        return torch.cat([torch.cat([left, right], 1), torch.cat([right, left], 1)])
-
-    def last(self, told_of_eyes, told, turned):
-        """What eyes and face do: (n, 2, 3) where the eyes look in the crop, (n, 2) how far they are open, and coefficients."""
-        seen = self.eyes[0](told_of_eyes)
-        eyes, sided = self.eyes[1](seen).view(2, -1, 4), self.sided(seen).view(2, -1, len(SIDED))
-        gaze = torch.stack([eyes[0, :, :3], eyes[1, :, :3] * self.regions.mirror[:, 0]], 1)
-        return {
-            "gaze": gaze @ turned.transpose(1, 2),
-            "openness": eyes[:, :, 3].T,
-            "blendshapes": torch.cat([sided[0], sided[1]], 1) @ self.where_sided + self.expression(told),
-        }
+        both = torch.cat([torch.cat([left, right], 1), torch.cat([right, left], 1)])
+        seen = self.eyes[0](both)
+        told, sided = self.eyes[1](seen).view(2, -1, 4), self.sided(seen).view(2, -1, len(SIDED))
+        gaze = torch.stack([told[0, :, :3], told[1, :, :3] * self.regions.mirror[:, 0]], 1)
+        return gaze @ frame.turned.transpose(1, 2), told[:, :, 3].T, torch.cat([sided[0], sided[1]], 1) @ self.where_sided
 
     def shapes(self, shape, neutral, known):
         """The shape of the face's SHAPED in the head against the mean person's and, where it is known, against the person's own at rest."""

@@ -45,9 +45,7 @@ class Look(nn.Module):
         self.mix_fourth, self.mix_second = convolution(32, 24), convolution(16, 24)
         self.points = Keypoints(24, points, sheet.points(rows // 2, columns // 2))
         cells = (rows // 8) * (columns // 8)
-        self.features = nn.Sequential(
-            convolution(56, 24, 1), nn.Flatten(), hidden(24 * cells, features)
-        )
+        self.features = nn.Sequential(convolution(56, 24, 1), nn.Flatten(), hidden(24 * cells, features))
 
     def forward(self, pixels):
         second = self.second(pixels)

@@ -76,18 +76,22 @@ def started(a):
     return fold(net, linear=False) if a.fold else net
 
 
+def measure(a):
+    """What takes a network's figures on the faces of --held-out, or None."""
+    if not a.held_out:
+        return None
+    faces = stacked(held_out(a.held_out, 1500))
+    return lambda average: figures(average, faces, device())
+
+
 def main():
     a = arguments()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     net, loss = started(a), Loss().to(device())
     batches = lambda seed: iter(loader(a.data, a.backgrounds, a.batch, a.workers, seed, a.distortion))
-    measure = None
-    if a.held_out:
-        faces = stacked(held_out(a.held_out, 1500))
-        measure = lambda average: figures(average, faces, device())
     terms = lambda net, batch, progress: losses(loss, net, batch, progress)
-    loop = Loop(a, net, batches, terms, measure, {"neutral": not a.without_neutral})
+    loop = Loop(a, net, batches, terms, measure(a), {"neutral": not a.without_neutral})
     if a.compile:
         net.trunk.compile()
     loop.run()

@@ -12,6 +12,7 @@ pub mod face;
 pub mod landmarker;
 pub mod preprocess;
 mod reader;
+mod sample;
 mod search;
 pub mod session;
 pub mod tracker;

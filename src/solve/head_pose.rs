@@ -4,7 +4,7 @@ use super::PoseConfig;
 use super::cholesky;
 use super::gaze::Eyes;
 use super::identity::Identity;
-use super::observations::{DEPTH_WEIGHT, Observations, Pose};
+use super::observations::{DEPTH_WEIGHT, Observations, Pose, limit};
 use crate::clock::MonoTime;
 use crate::face::{Gaze, HeadPose, LANDMARK_COUNT, Landmarks};
 use crate::geom::{Angles, Intrinsics};
@@ -188,7 +188,8 @@ impl HeadPoseSolver {
     /// The normal equations at a pose, and the mean cost of a landmark there. None where no landmark can be seen.
     fn gather(&self, pose: &Pose, softness: f32) -> Option<([Row; UNKNOWNS], f32)> {
         let mut system = [[0.0; UNKNOWNS + 1]; UNKNOWNS];
-        let (mut cost, mut seen) = (0.0, 0.0f32);
+        // The sum of logarithms is that of the product, a few factors at a time.
+        let (mut cost, mut product, mut seen) = (0.0, 1.0f64, 0.0f32);
         let along = match self.depth_along {
             DepthAlong::Axis => Vec3::Z,
             DepthAlong::Ray => pose.translation.normalize(),
@@ -205,9 +206,13 @@ impl HeadPoseSolver {
             let turn = arm.cross(along);
             let row = [turn.x, turn.y, turn.z, 0.0, 0.0, 0.0, -1.0, arm.dot(along) - view.depth];
             accumulate(&mut system, &row, view.weight * DEPTH_WEIGHT);
-            cost += view.cost;
+            product *= 1.0 + f64::from(view.excess);
+            if product > 1e200 {
+                (cost, product) = (cost + product.ln(), 1.0);
+            }
             seen += 1.0;
         }
+        let cost = limit(softness) * (cost + product.ln()) as f32;
         (seen > 0.0).then_some((system, cost / seen))
     }
 }

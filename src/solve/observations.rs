@@ -53,8 +53,8 @@ pub(super) struct View {
     pub residual: Vec2,
     /// Robust weight over variance, 1/mm².
     pub weight: f32,
-    /// The robust part of the weight's cost, in standard deviations squared.
-    pub cost: f32,
+    /// The residual's square over that at which it counts for half. The logarithm of one more, times [`limit`], is its cost.
+    pub excess: f32,
     /// Measured depth beyond the head's origin, millimetres, up to a constant.
     pub depth: f32,
 }
@@ -105,13 +105,13 @@ impl Observations {
         let (x, y) = (p.x / p.z, p.y / p.z);
         let residual = (Vec2::new(x, y) - self.points[i].truncate()) * distance;
         let squared = residual.length_squared() * weight;
-        let limit = CAUCHY * CAUCHY * softness * softness;
+        let excess = squared / limit(softness);
         Some(View {
             arm,
             rows: [Vec3::new(toward, 0.0, -toward * x), Vec3::new(0.0, toward, -toward * y)],
             residual,
-            weight: weight / (1.0 + squared / limit),
-            cost: limit * (squared / limit).ln_1p(),
+            weight: weight / (1.0 + excess),
+            excess,
             depth: self.points[i].z * distance,
         })
     }
@@ -126,6 +126,11 @@ impl Observations {
         let open = between(lids[0], lids[1]).length() > 0.5 * width;
         (facing > 0.7 && open && width > 0.0).then_some(width)
     }
+}
+
+/// Cauchy's scale, in standard deviations squared.
+pub(super) fn limit(softness: f32) -> f32 {
+    CAUCHY * CAUCHY * softness * softness
 }
 
 fn weights(expression: f32) -> Box<[f32; LANDMARK_COUNT]> {

@@ -24,6 +24,7 @@ from face.data import SIZE, held_out
 from face.evaluate import MODELS_HELP, correlation, figures, load, predict, stacked
 from face.keypoints import sharpen
 from face.model import POINTS, Exported, fold
+from face.sample import as_function
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
@@ -84,7 +85,7 @@ def to_onnx(net, path):
     )  # fmt: skip
     graph = onnx.load(path)
     halve(graph.graph)
-    narrow(graph.graph)
+    graph.functions.append(as_function((1, 3, SIZE, SIZE), (1, 2, net.regions.sheets.shape[1])))
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
@@ -103,14 +104,6 @@ def halve(graph):
         casts.append(helper.make_node("Cast", [narrow], [name], to=TensorProto.FLOAT))
     for node in reversed(casts):
         graph.node.insert(0, node)
-
-
-def narrow(graph):
-    """Pixels are gathered by 32-bit places: PyTorch knows 64-bit ones alone, which take a fiftieth of a run longer."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.INT64:
-                attribute.i = TensorProto.INT32
 
 
 def session(path):

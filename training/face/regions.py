@@ -6,7 +6,8 @@ from torch import nn
 from expression.coefficients import LANDMARK_MIRROR
 from face import keypoints
 from face.keypoints import Keypoints
-from face.layers import convolution, enlarged, hidden, sampled
+from face.layers import convolution, enlarged, hidden
+from face.sample import sampled
 
 # Rows and columns of pixels, which a crop of 192 hardly resolves better.
 EYE, MOUTH = (40, 48), (40, 56)

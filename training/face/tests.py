@@ -29,6 +29,7 @@ from face.heads import Unchanged, kept, losses, said
 from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
+from face.sample import DOMAIN, NAME, as_function, sampled
 from face.shipped import ShippedError, shipped, unfold_linear
 from face.silent import readers, revive, silent_share
 from face.stills import compared
@@ -321,6 +322,22 @@ class Network(unittest.TestCase):
         given = session.run(list(Exported.OUTPUTS), {k: v.numpy() for k, v in zip(Exported.INPUTS, x)})
         for name, e, g in zip(Exported.OUTPUTS, expected, given):
             np.testing.assert_allclose(g, e.numpy(), atol=1e-4, err_msg=name)
+
+
+class Sampling(unittest.TestCase):
+    def test_the_exported_function_reads_a_picture_as_training_does(self):
+        torch.manual_seed(5)
+        image, at = torch.randn(1, 3, 24, 24), 34 * torch.rand(1, 2, 500) - 5
+        names = {"image": image, "at": at}
+        node = onnx.helper.make_node(NAME, list(names), ["sampled"], domain=DOMAIN)
+        tensor = lambda name, shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        graph = onnx.helper.make_graph([node], "sample", [tensor(k, v.shape) for k, v in names.items()], [tensor("sampled", [1, 3, 500])])
+        opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, 1)]
+        function = as_function(image.shape, at.shape)
+        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[function])
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        (out,) = session.run(None, {k: v.numpy() for k, v in names.items()})
+        np.testing.assert_allclose(out, sampled(image, at).numpy(), atol=1e-5)
 
 
 class Stills(unittest.TestCase):

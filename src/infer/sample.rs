@@ -108,8 +108,8 @@ mod avx2 {
     use std::arch::x86_64::*;
 
     const LANES: usize = 8;
-    /// The picture was written a network's half ago and has left the near caches: asked for one by one, pixels would take six
-    /// times as long. So many places further it is called for.
+    /// The picture was written half a run ago and may have left the caches: asked for only as they are used, its pixels take
+    /// more than twice as long from memory. So many places ahead they are called for.
     const AHEAD: usize = 12 * LANES;
 
     /// The first places, eight at a time; how many these were.

@@ -35,7 +35,7 @@ Million multiply-adds: {cost}.
 
 ## Data
 
-Faces rendered by `facetrackd render-faces`, described in docs/dataset.md. Nothing of a real person, and nothing that another
+Faces rendered by `facetrackd render-faces`, described in docs/dataset.md. Nothing of a real person, and nothing that another's
 network said, is among what it learnt from, but for where MediaPipe's landmark indices lie on the head model
 (canonical_head.md).
 

@@ -42,9 +42,9 @@ class Look(nn.Module):
         super().__init__()
         rows, columns = size
         self.second, self.fourth, self.eighth = convolution(3, 16, 3, 2), convolution(16, 32, 3, 2), convolution(32, 56, 3, 2)
-        self.eighth_up, self.fourth_up = convolution(56, 32, 1, relu=False), convolution(24, 16, 1, relu=False)
-        self.mix_fourth, self.mix_second = convolution(32, 24), convolution(16, 24)
-        self.points = Keypoints(24, points, sheet.points(rows // 2, columns // 2))
+        self.eighth_up, self.fourth_up = convolution(56, 32, 1, relu=False), convolution(16, 16, 1, relu=False)
+        self.mix_fourth, self.mix_second = convolution(32, 16), convolution(16, 16)
+        self.points = Keypoints(16, points, sheet.points(rows // 2, columns // 2))
         cells = (rows // 8) * (columns // 8)
         self.features = nn.Sequential(convolution(56, 24, 1), nn.Flatten(), hidden(24 * cells, features))
 

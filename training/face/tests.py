@@ -183,7 +183,7 @@ class Network(unittest.TestCase):
     def test_what_is_put_right_at_eyes_and_mouth_moves_the_landmarks_there(self):
         landmarks = torch.from_numpy(crops.targets(*seen_label())["landmarks"])
         neutral = self.net.head_frame(landmarks[None]).to_head(landmarks[None])[0]
-        self.net.start_from(landmarks + 0.01 * torch.randn(64, POINTS, 3), neutral)
+        self.net.start_from(landmarks + 0.01 * torch.randn(128, POINTS, 3), neutral)
         share = self.net.settle.weight.sum(1)
         self.assertGreater(float(share[regions.POINTS].min()), 0.8)
 

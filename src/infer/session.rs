@@ -95,7 +95,7 @@ impl Session {
         self.inputs[index].extract_tensor_mut().1
     }
 
-    /// Runs the network. Allocates nothing outside ONNX Runtime.
+    /// Runs the network. Allocates nothing outside ONNX Runtime, but for the handles that it gives our own operator.
     ///
     /// # Errors
     /// [`InferError::Run`] where ONNX Runtime fails, [`InferError::NotFinite`] where an output holds NaN or infinity.

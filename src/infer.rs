@@ -10,6 +10,8 @@ pub mod detector;
 pub mod expression;
 pub mod face;
 pub mod landmarker;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub mod preprocess;
 mod reader;
 mod sample;

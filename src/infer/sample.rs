@@ -101,13 +101,13 @@ fn between(place: f32, side: usize) -> (usize, f32) {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
+    use crate::infer::lanes::{LANES, load, store};
     #[allow(
         clippy::wildcard_imports,
         reason = "fifteen intrinsics by their full names; the lint sleeps in test builds"
     )]
     use std::arch::x86_64::*;
 
-    const LANES: usize = 8;
     /// The picture was written half a run ago and may have left the caches: asked for only as they are used, its pixels take
     /// more than twice as long from memory. So many places ahead they are called for.
     const AHEAD: usize = 12 * LANES;
@@ -167,26 +167,6 @@ mod avx2 {
         // SAFETY: `run` keeps `first` to side * side - side - 2, and the picture has side * side pixels.
         unsafe {
             _mm256_i32gather_ps::<4>(image.as_ptr(), first)
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn load(values: &[f32]) -> __m256 {
-        assert_eq!(values.len(), LANES);
-        #[expect(unsafe_code, reason = "an unaligned load takes a raw pointer")]
-        // SAFETY: there are eight values, asserted above.
-        unsafe {
-            _mm256_loadu_ps(values.as_ptr())
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn store(values: __m256, out: &mut [f32]) {
-        assert_eq!(out.len(), LANES);
-        #[expect(unsafe_code, reason = "an unaligned store takes a raw pointer")]
-        // SAFETY: `out` holds eight values, asserted above.
-        unsafe {
-            _mm256_storeu_ps(out.as_mut_ptr(), values);
         }
     }
 }

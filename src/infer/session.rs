@@ -6,7 +6,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session as OrtSession};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An input or output that a network must have: `f32`, row-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,7 @@ impl Session {
         outputs: &[TensorSpec],
     ) -> Result<Self, InferError> {
         let network: Arc<str> = path.display().to_string().into();
-        let session = builder(runtime, threads)
-            .and_then(|mut b| b.commit_from_file(path))
+        let session = one_by_one(|| builder(runtime, threads)?.commit_from_file(path))
             .map_err(|e| InferError::Network { network: network.clone(), reason: e.to_string() })?;
         Self::bind(network, session, inputs, outputs)
     }
@@ -62,8 +61,7 @@ impl Session {
         outputs: &[TensorSpec],
     ) -> Result<Self, InferError> {
         let network: Arc<str> = name.into();
-        let session = builder(runtime, threads)
-            .and_then(|mut b| b.commit_from_memory(onnx))
+        let session = one_by_one(|| builder(runtime, threads)?.commit_from_memory(onnx))
             .map_err(|e| InferError::Network { network: network.clone(), reason: e.to_string() })?;
         Self::bind(network, session, inputs, outputs)
     }
@@ -135,6 +133,14 @@ impl Session {
     pub fn output(&self, index: usize) -> &[f32] {
         self.outputs[index].1.extract_tensor().1
     }
+}
+
+/// ONNX Runtime keeps the names of operators' domains for the whole process, and two sessions that are made at once with the same
+/// one get in each other's way.
+fn one_by_one(make: impl FnOnce() -> ort::Result<OrtSession>) -> ort::Result<OrtSession> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    make()
 }
 
 fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {

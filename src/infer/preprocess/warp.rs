@@ -65,13 +65,12 @@ impl Warp {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{View, Warp};
+    use crate::infer::lanes::{LANES, store};
     #[allow(
         clippy::wildcard_imports,
         reason = "twenty intrinsics by their full names; the lint sleeps in test builds"
     )]
     use std::arch::x86_64::*;
-
-    const LANES: usize = 8;
 
     /// [`Warp::run_scalar`], eight pixels at a time. What is left of a row is computed with the row's last eight.
     #[target_feature(enable = "avx2,fma")]
@@ -146,16 +145,6 @@ mod avx2 {
         // SAFETY: the view is not empty (`run` checks), and every index was brought within it on the line above.
         unsafe {
             _mm256_i32gather_epi32::<4>(view.pixels.as_ptr().cast(), index)
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn store(values: __m256, out: &mut [f32]) {
-        assert_eq!(out.len(), LANES);
-        #[expect(unsafe_code, reason = "an unaligned store takes a raw pointer")]
-        // SAFETY: `out` holds eight values, asserted above.
-        unsafe {
-            _mm256_storeu_ps(out.as_mut_ptr(), values);
         }
     }
 }

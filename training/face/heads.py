@@ -29,7 +29,7 @@ def arguments():
     p.add_argument("--views", type=int, default=150_000, help="views to keep, 2 KB each")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     add_arguments(p, steps=4000, batch=512, rate=1e-3)
-    p.set_defaults(without_neutral=False, fold=True, freeze_trunk=False)
+    p.set_defaults(without_neutral=False, fold=True, freeze=[])
     a = p.parse_args()
     if not a.start:
         p.error("the heads are trained on: say with --start what is there")

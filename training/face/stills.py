@@ -18,6 +18,8 @@ from expression.coefficients import NAMES
 from face import crops
 from face.evaluate import correlation, degrees_between, turn_between
 
+# Beside pictures that were not written from .ftfaces; see script_heads.py.
+LABELS = "labels.npz"
 # Above this an eye hardly shows where it looks.
 SHUT = 0.5
 
@@ -42,6 +44,8 @@ def write(faces, out):
 
 def truths(faces):
     """The labels, as arrays. A still's camera is not known: head and gaze are told to one that looks straight at the face."""
+    if (faces / LABELS).exists():
+        return dict(np.load(faces / LABELS))
     labels = [label for shard in shards(faces) for label in shard.labels]
     seen = []
     for label in labels:
@@ -117,7 +121,7 @@ def main():
     w.add_argument("faces", type=Path, help="folder of .ftfaces")
     w.add_argument("out", type=Path, help="folder for the pictures")
     s = commands.add_parser("score", help="compare tracks of these pictures with the labels")
-    s.add_argument("faces", type=Path, help="folder of .ftfaces")
+    s.add_argument("faces", type=Path, help="folder of .ftfaces, or what face.script_heads wrote")
     s.add_argument("tracks", nargs="+", type=Path, help="JSON lines of facetrackd's format, one a picture")
     s.add_argument("--json", action="store_true")
     a = p.parse_args()

@@ -31,8 +31,9 @@ from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 from face.sample import DOMAIN, NAME, as_function, sampled
 from face.shipped import ShippedError, shipped, unfold_linear
+from face.script_heads import coefficients
 from face.silent import readers, revive, silent_share
-from face.stills import compared
+from face.stills import LABELS, compared, truths
 from face.train import calibrated
 
 HERE = Path(__file__).resolve().parents[1]
@@ -368,6 +369,24 @@ class Stills(unittest.TestCase):
         self.assertEqual(r[INDEX["tongueOut"]], 0)
         self.assertEqual(found["correlation_min"], 0)
         self.assertAlmostEqual(error[INDEX["tongueOut"]], self.truth["blendshapes"][:, INDEX["tongueOut"]].mean())
+
+
+class ScriptHeads(unittest.TestCase):
+    def test_the_packs_shapes_become_the_52_coefficients(self):
+        names = ["PupilDilate_L", "jawLeft", "cheekPuff_L", "cheekPuff_R", *(n.replace("Left", "_L").replace("Right", "_R") for n in NAMES)]
+        names = [n for n in names if n not in ("jaw_L", "browInnerUp", "cheekPuff")] + ["browInnerUp_L", "browInnerUp_R"]
+        shapes = np.zeros((2, len(names)))
+        for name, value in (("jawLeft", 0.25), ("browInnerUp_L", 0.5), ("cheekPuff_L", 0.75), ("mouthSmile_R", 1.1), ("PupilDilate_L", 1)):
+            shapes[1, names.index(name)] = value
+        told = coefficients(shapes, names)
+        wanted = {"jawLeft": 0.25, "browInnerUp": 0.5, "cheekPuff": 0.75, "mouthSmileRight": 1}
+        self.assertFalse(told[0].any())
+        self.assertEqual({n: told[1, i] for n, i in INDEX.items() if told[1, i]}, wanted)
+
+    def test_labels_beside_pictures_are_what_a_track_is_compared_with(self):
+        with tempfile.TemporaryDirectory() as folder:
+            np.savez(Path(folder) / LABELS, blendshapes=np.full((3, 52), 0.5))
+            self.assertEqual(truths(Path(folder))["blendshapes"].shape, (3, 52))
 
 
 class Losses(unittest.TestCase):

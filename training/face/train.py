@@ -29,13 +29,14 @@ def arguments():
     p.add_argument("--without-neutral", action="store_true", help="for the ablation: never tell it the person at rest")
     p.add_argument("--distortion", type=float, default=1.0, help="how often pictures are spoilt beyond the renderer's faults; less for a short training")
     p.add_argument("--fold", action="store_true", help="go on from --start with batch normalisation folded away: for the last part of a training")
-    p.add_argument("--freeze-trunk", action="store_true", help="the trunk keeps the weights of --start")
+    parts = [name for name, _ in FaceNet().named_children()]
+    p.add_argument("--freeze", nargs="+", default=[], choices=parts, metavar="PART", help=f"parts that keep the weights of --start: {', '.join(parts)}")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     p.add_argument("--compile", action="store_true", help="compile the trunk first, which takes a minute or two")
     add_arguments(p, steps=100_000, batch=64, rate=1.5e-3)
     a = p.parse_args()
-    if (a.fold or a.freeze_trunk or a.revive) and not a.start:
-        p.error("--fold, --freeze-trunk and --revive go on from what was trained: say where it is with --start")
+    if (a.fold or a.freeze or a.revive) and not a.start:
+        p.error("--fold, --freeze and --revive go on from what was trained: say where it is with --start")
     return a
 
 
@@ -71,8 +72,7 @@ def started(a):
         take_over(fold(net, linear=False) if is_folded(weights) else net, weights)
     if a.revive:
         print(f"{revive(net, as_input(all_of('image')[:512]))} silent units of the heads have fresh weights", flush=True)
-    if a.freeze_trunk:
-        net.freeze(["trunk"])
+    net.freeze(a.freeze)
     return fold(net, linear=False) if a.fold else net
 
 

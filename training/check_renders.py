@@ -14,7 +14,7 @@ import cv2
 import mediapipe as mp
 import numpy as np
 
-from dataset import Shard
+from dataset import Shard, shard_paths
 
 #: The landmark of each iBUG point: `IBUG68` in src/face.rs.
 IBUG68 = [
@@ -40,7 +40,7 @@ def main():
     mesh = mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True, min_detection_confidence=0.5)
     asked = found = 0
     errors, groups, missed = [], [], []
-    for path in sorted(args.folder.glob("*.ftfaces")):
+    for path in shard_paths(args.folder):
         shard = Shard(path)
         for i in range(len(shard)):
             label = shard.labels[i]

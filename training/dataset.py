@@ -34,6 +34,14 @@ class DatasetError(Exception):
     """A shard that must not be trained on."""
 
 
+def shard_paths(*folders):
+    """The shards of these folders, in the order of their names. Raises `DatasetError` where there is none."""
+    paths = sorted(p for folder in folders for p in Path(folder).glob("*.ftfaces"))
+    if not paths:
+        raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}; render some, see face/README.md")
+    return paths
+
+
 class Shard:
     """One file of the data set. Checks what costs little; `verify` reads it through. Raises `DatasetError`."""
 
@@ -132,9 +140,7 @@ class Faces(IterableDataset):
     """
 
     def __init__(self, folder, transform=None, seed=0):
-        self.paths = sorted(Path(folder).glob("*.ftfaces"))
-        if not self.paths:
-            raise DatasetError(f"{folder} holds no .ftfaces files")
+        self.paths = shard_paths(folder)
         self.transform = transform or (lambda picture, label: {"picture": picture, **as_dict(label)})
         self.seed, self.epoch = seed, 0
 

@@ -1,14 +1,13 @@
 """Pictures with faces of every size, composed from rendered crops and frames, and what the detector is to say of them."""
 
 import random
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from dataset import DatasetError, Shard
+from dataset import Shard, shard_paths
 from face.data import load_picture
 from face.distort import distort
 from face.lettering import letter
@@ -40,9 +39,7 @@ class Scenes(IterableDataset):
     laid side by side or on to a background without faces."""
 
     def __init__(self, folders, backgrounds, seed=0):
-        self.paths = sorted(p for f in folders for p in Path(f).glob("*.ftfaces"))
-        if not self.paths:
-            raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}")
+        self.paths = shard_paths(*folders)
         self.backgrounds = [load_picture(p) for p in backgrounds]
         self.seed = seed
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from dataset import DatasetError, Shard
+from dataset import DatasetError, Shard, shard_paths
 from face import crops
 from face.distort import distort, hide_surroundings
 from face.lettering import letter
@@ -74,13 +74,9 @@ class Crops(IterableDataset):
 
     def __init__(self, folders, backgrounds=(), seed=0, empty=0.1, distortion=1.0):
         self.folders = folders
-        if not self.shards():
-            raise DatasetError(f"no .ftfaces files in {', '.join(map(str, folders))}; render some, see face/README.md")
+        shard_paths(*folders)
         self.backgrounds = [load_picture(p) for p in backgrounds]
         self.seed, self.empty, self.distortion = seed, empty, distortion
-
-    def shards(self):
-        return sorted(p for f in self.folders for p in Path(f).glob("*.ftfaces"))
 
     def __iter__(self):
         worker = get_worker_info()
@@ -88,7 +84,7 @@ class Crops(IterableDataset):
         epoch = 0
         while True:
             # Looked up anew: a training may begin while its faces are still being rendered.
-            paths = self.shards()
+            paths = shard_paths(*self.folders)
             random.Random(f"{self.seed} {epoch}").shuffle(paths)
             rng = np.random.default_rng([self.seed, epoch, number])
             # Fewer shards than workers: each then takes its part of every shard.
@@ -176,7 +172,7 @@ def loader(folders, backgrounds, batch, workers, seed, distortion=1.0):
 def held_out(folder, limit=None):
     """Faces for measuring: one clean upright crop each, in the order of the files."""
     count = 0
-    for path in sorted(Path(folder).glob("*.ftfaces")):
+    for path in shard_paths(folder):
         shard = Shard(path)
         neutrals = crops.aligned_neutrals(shard.labels)
         for i in range(len(shard)):

@@ -10,7 +10,7 @@ _SMEARED = cv2.GaussianBlur(_NOISE, (0, 0), 0.8) * 2
 
 def distort(image, rng, share=1.0):
     """The same picture as another camera would give it; each fault at `share` of its usual chance."""
-    steps = [(0.18, cover), (0.3, shrink), (0.2, blur), (0.8, tone), (0.35, grain), (0.2, compress)]
+    steps = [(0.18, cover), (0.12, cross), (0.3, shrink), (0.2, blur), (0.8, tone), (0.35, grain), (0.2, compress)]
     for chance, step in steps:
         if rng.random() < share * chance:
             image = step(image, rng)
@@ -35,6 +35,25 @@ def cover(image, rng):
             cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
         image[mask > 0] = filling(image, rng)[mask > 0]
     return image
+
+
+def cross(image, rng):
+    """Strands of hair, a cable or a headset's boom lie across the face: curves of about one colour."""
+    n = image.shape[0]
+    drawn = image.copy()
+    along = np.linspace(0, 1, 16)[:, None]
+    for _ in range(rng.integers(1, 4)):
+        bend = rng.uniform(-0.1, 1.1, (3, 2))
+        colour = rng.uniform(0, 220) * np.array([1, *rng.uniform(0.5, 1, 2)])
+        strands, width = (1, int(rng.integers(3, 12))) if rng.random() < 0.3 else (int(rng.integers(2, 16)), 1)
+        apart = rng.uniform(0.005, 0.05)
+        for _ in range(strands):
+            a, b, c = n * (bend + apart * rng.normal(size=(3, 2)))
+            curve = (1 - along) ** 2 * a + 2 * along * (1 - along) * b + along**2 * c
+            shade = (colour * rng.uniform(0.7, 1.15)).tolist()
+            cv2.polylines(drawn, [(16 * curve).astype(np.int32)], False, shade, width, cv2.LINE_AA, 4)
+    share = float(rng.uniform(0.4, 1))
+    return cv2.addWeighted(drawn, share, image, 1 - share, 0)
 
 
 def filling(image, rng):

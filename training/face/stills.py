@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dataset import Shard
+from dataset import DatasetError, Shard, shard_paths
 from expression.coefficients import NAMES
 from face import crops
 from face.evaluate import correlation, degrees_between, turn_between
@@ -24,18 +24,11 @@ LABELS = "labels.npz"
 SHUT = 0.5
 
 
-def shards(folder):
-    paths = sorted(folder.glob("*.ftfaces"))
-    if not paths:
-        raise SystemExit(f"no .ftfaces files in {folder}; render some, see face/README.md")
-    return map(Shard, paths)
-
-
 def write(faces, out):
     """Pictures in the order of the faces."""
     out.mkdir(parents=True, exist_ok=True)
     count = 0
-    for shard in shards(faces):
+    for shard in map(Shard, shard_paths(faces)):
         for i in range(len(shard)):
             cv2.imwrite(str(out / f"{count:06}.png"), cv2.cvtColor(shard.picture(i), cv2.COLOR_RGB2BGR))
             count += 1
@@ -46,7 +39,7 @@ def truths(faces):
     """The labels, as arrays. A still's camera is not known: head and gaze are told to one that looks straight at the face."""
     if (faces / LABELS).exists():
         return dict(np.load(faces / LABELS))
-    labels = [label for shard in shards(faces) for label in shard.labels]
+    labels = [label for shard in map(Shard, shard_paths(faces)) for label in shard.labels]
     seen = []
     for label in labels:
         centre, side, _ = crops.roi_around(label["landmarks"][:, :2])
@@ -125,10 +118,13 @@ def main():
     s.add_argument("tracks", nargs="+", type=Path, help="JSON lines of facetrackd's format, one a picture")
     s.add_argument("--json", action="store_true")
     a = p.parse_args()
-    if a.command == "write":
-        write(a.faces, a.out)
-    else:
-        score(a.faces, a.tracks, a.json)
+    try:
+        if a.command == "write":
+            write(a.faces, a.out)
+        else:
+            score(a.faces, a.tracks, a.json)
+    except DatasetError as e:
+        raise SystemExit(str(e)) from e
 
 
 if __name__ == "__main__":

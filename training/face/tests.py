@@ -22,7 +22,7 @@ from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR, NAMES
 from face import crops, keypoints, regions
 from face.data import as_input
-from face.distort import hide_surroundings
+from face.distort import cross, hide_surroundings
 from face.evaluate import mean
 from face.export import rounded, to_onnx
 from face.heads import Unchanged, kept, losses, said
@@ -152,6 +152,13 @@ class Surroundings(unittest.TestCase):
             np.testing.assert_allclose(seen[80:112, 80:112].astype(int), image[80:112, 80:112], atol=2)
         corners = [np.ptp(seen[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int) - image[[0, 0, -1, -1], [0, -1, 0, -1]]) for seen in hidden]
         self.assertGreater(min(corners), 1, "at least one corner of every picture is something else")
+
+    def test_what_lies_across_a_face_leaves_most_of_it_to_be_seen(self):
+        rng = np.random.default_rng(1)
+        image = np.full((192, 192, 3), 255, np.uint8)
+        hidden = [(cross(image, rng) < 250).any(2).mean() for _ in range(200)]
+        self.assertGreater(np.mean(hidden), 0.02)
+        self.assertLess(max(hidden), 0.5)
 
 
 class Network(unittest.TestCase):

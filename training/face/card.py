@@ -7,7 +7,7 @@ CARD = """\
 # face.onnx
 
 From a crop of a webcam's frame to landmarks, expression, pose, gaze, light and identity, in one look. Trained here on
-rendered faces alone; free under the project's licence. {size} bytes, sha256 `{sha256}`, within {onnx_difference:.0e} of
+rendered faces alone; free under the project's licence. {size} bytes, sha256 `{sha256}`, within {onnx_difference:.1e} of
 the trained PyTorch model in ONNX Runtime. {macs:.1f} million multiply-adds; {median:.0f} µs a run on one thread where this
 was written (least {least:.0f}).
 

@@ -10,6 +10,7 @@ use facetrackd::geom::Roi;
 use facetrackd::infer::detector::{Detector, Range};
 use facetrackd::infer::landmarker::{self, Landmarker};
 use facetrackd::infer::preprocess::{Border, Sampler, Target};
+use facetrackd::infer::session::{Session, TensorSpec};
 use facetrackd::infer::{FaceNet, Runtime, Tracker, TrackerConfig};
 use facetrackd::provision;
 use glam::Vec2;
@@ -105,6 +106,18 @@ fn main() {
         stages[1].measure(|| own.landmarks(frame, &roi, None, &mut out)).expect("it runs");
     }
     stages.iter_mut().for_each(Stage::print);
+
+    let input = |name, shape| TensorSpec { name, shape };
+    let inputs =
+        [input("image", &[1, 3, 192, 192]), input("neutral", &[1, 478, 3]), input("neutral_known", &[1, 1])];
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/face.onnx");
+    let mut session = Session::from_file(&runtime, &onnx, 1, &inputs, &[input("landmarks", &[1, 478, 3])])
+        .expect("face.onnx");
+    let mut stage = Stage::new("face, its run alone");
+    for _ in 0..10 * RUNS {
+        stage.measure(|| session.run()).expect("it runs");
+    }
+    stage.print();
 
     let mut stage = Stage::new("tracker, one face followed");
     for i in 0..RUNS {

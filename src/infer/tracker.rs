@@ -64,7 +64,7 @@ const TRUST_MAX: u32 = 5;
 const LOOK_INTERVAL_DOUBT_S: f32 = 0.2;
 /// A weak detection needs this presence.
 const PRESENCE_SURE: f32 = 0.9;
-/// Presences that are looked for in a still, one after the other: without the first, 290 stills' heads are .02 to .05 degrees
+/// Presences that are looked for in a still, one after the other: without the first, 290 stills' heads are .01 to .05 degrees
 /// further off.
 const PRESENCES_STILL: [f32; 2] = [0.98, PRESENCE_SURE];
 /// Score of a weak detection: 285 of 300 stills have others besides the face, nearly all refused by the landmarks.

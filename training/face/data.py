@@ -74,7 +74,7 @@ class Crops(IterableDataset):
 
     def __init__(self, folders, backgrounds=(), seed=0, empty=0.1, distortion=1.0):
         self.folders = folders
-        shard_paths(*folders)
+        shard_paths(*folders)  # None is an error now, not in a worker.
         self.backgrounds = [load_picture(p) for p in backgrounds]
         self.seed, self.empty, self.distortion = seed, empty, distortion
 

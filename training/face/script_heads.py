@@ -18,6 +18,7 @@ import numpy as np
 
 from expression.coefficients import NAMES
 from face.stills import LABELS
+from render.pack import LOOK_DOWN_RAD, LOOK_SIDEWAYS_RAD, LOOK_UP_RAD
 
 # From the script's axes, y up and z towards the camera, to the camera's, y down and z away.
 TO_CAMERA = np.diag([1.0, -1, -1])
@@ -53,16 +54,16 @@ def coefficients(shapes, names):
 
 def gaze(script, shape_of):
     """Where the eyes look in the head, as the script turns them: (2, 3), left first."""
-    degrees = np.degrees
     looks = []
     for eye, side in enumerate("LR"):
         out, inward, up, down = (shape_of(f"eyeLook{way}_{side}") for way in ("Out", "In", "Up", "Down"))
-        looks.append(script.rot(degrees(0.6 * (out - inward)) * (1 - 2 * eye), -degrees(0.43 * up - 0.61 * down), 0) @ [0, 0, 1])
+        yaw, pitch = LOOK_SIDEWAYS_RAD * (out - inward) * (1 - 2 * eye), LOOK_DOWN_RAD * down - LOOK_UP_RAD * up
+        looks.append(script.rot(np.degrees(yaw), np.degrees(pitch), 0) @ [0, 0, 1])
     return np.stack(looks)
 
 
 def draw(script, renderer, rng, path):
-    """Draws one head, and says what it does."""
+    """Draws one head, and says what it does, turns and looks in the camera's axes: all stand near its line of sight."""
     head = script.sample(renderer, rng)
     if head["hairstyle"] not in renderer.hair:
         head["hairstyle"] = None

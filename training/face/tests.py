@@ -30,8 +30,8 @@ from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
 from face.sample import DOMAIN, NAME, as_function, sampled
-from face.shipped import ShippedError, shipped, unfold_linear
 from face.script_heads import coefficients
+from face.shipped import ShippedError, shipped, unfold_linear
 from face.silent import readers, revive, silent_share
 from face.stills import LABELS, compared, truths
 from face.train import calibrated

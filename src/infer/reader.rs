@@ -86,7 +86,7 @@ impl Reader {
         }
     }
 
-    /// As [`Self::read`], taking twice the time: for a picture that has no next. None where that gains nothing.
+    /// As [`Self::read`], taking six times the time: for a picture that has no next. None where that gains nothing.
     ///
     /// # Errors
     /// As [`super::session::Session::run`].
@@ -97,7 +97,7 @@ impl Reader {
         out: &mut Reading,
     ) -> Result<Option<f32>, InferError> {
         let Self::Own(net) = self else { return Ok(None) };
-        let presence = net.landmarks_of_two_looks(frame, roi, &mut out.landmarks)?;
+        let presence = net.landmarks_of_looks(frame, roi, &mut out.landmarks)?;
         out.parameters = Some(net.parameters(roi));
         Ok(Some(presence))
     }

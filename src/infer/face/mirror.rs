@@ -1,4 +1,4 @@
-//! The network's outputs of a face in a mirror, as those of the face itself: an average of both looks is nearer than either.
+//! The network's outputs of a face in a mirror, as those of the face itself.
 
 use super::{Blendshape, OUTPUTS};
 use crate::face::LANDMARK_COUNT;
@@ -11,50 +11,44 @@ pub fn flip(image: &mut [f32], size: usize) {
     }
 }
 
-/// Makes `mirrored`, the values of an output for a flipped crop, the mean of `seen`, those for the crop itself, and of what
-/// they stand for there.
-pub fn average(output: usize, seen: &[f32], mirrored: &mut [f32]) {
-    let there = mirrored;
+/// Whether what an output says of a face in a mirror tells of the face: nobody is their own mirror image to the head model's modes.
+pub fn has_image(output: usize) -> bool {
+    OUTPUTS[output].name != "identity"
+}
+
+/// Makes of the values of an output for a flipped crop what they stand for in the crop itself.
+pub fn turn_back(output: usize, values: &mut [f32]) {
+    let across = |at: usize, v: f32| if at == 0 { 1.0 - v } else { v };
     match OUTPUTS[output].name {
-        "landmarks" => pairs(seen, there, 3, landmark_mirror(), |at, v| if at == 0 { 1.0 - v } else { v }),
-        "deviation" => pairs(seen, there, 1, landmark_mirror(), |_, v| v),
-        "blendshapes" => {
-            let other = Blendshape::ALL.map(|b| b.mirrored() as usize);
-            pairs(seen, there, 1, &other, |_, v| v);
-        }
-        "gaze" => pairs(seen, there, 3, &[1, 0], |at, v| if at == 0 { -v } else { v }),
-        "openness" => pairs(seen, there, 1, &[1, 0], |_, v| v),
-        "place" => pairs(seen, there, 3, &[0], |at, v| if at == 0 { 1.0 - v } else { v }),
+        "landmarks" => swap(values, 3, landmark_mirror(), across),
+        "deviation" => swap(values, 1, landmark_mirror(), |_, v| v),
+        "blendshapes" => swap(values, 1, &Blendshape::ALL.map(|b| b.mirrored() as usize), |_, v| v),
+        "gaze" => swap(values, 3, &[1, 0], |at, v| if at == 0 { -v } else { v }),
+        "openness" => swap(values, 1, &[1, 0], |_, v| v),
+        "place" => swap(values, 3, &[0], across),
         // Two columns of a matrix that is turned over on both sides.
-        "rotation" => signs(seen, there, &[1.0, -1.0, -1.0, -1.0, 1.0, 1.0]),
+        "rotation" => sign(values, |i| matches!(i, 1..=3)),
         // Colours of 1, y, z, x, xy, yz, 3z²-1, xz, x²-y²: odd in x are three.
-        "light" => {
-            let odd = |term: usize| if matches!(term, 3 | 4 | 7) { -1.0 } else { 1.0 };
-            signs(seen, there, &std::array::from_fn::<f32, 27, _>(|i| odd(i / 3)));
-        }
-        "presence" => signs(seen, there, &[1.0]),
-        // Nobody is their own mirror image to the head model's modes.
-        _ => there.copy_from_slice(seen),
+        "light" => sign(values, |i| matches!(i / 3, 3 | 4 | 7)),
+        _ => {}
     }
 }
 
-/// Means of rows of `width` values, each with the row that mirrors it, changed by `back`, which is told the place in the row.
-fn pairs(seen: &[f32], there: &mut [f32], width: usize, mirror: &[usize], back: impl Fn(usize, f32) -> f32) {
+/// Puts each row of `width` values where the row stands that mirrors it, changed by `back`, which is told the place in the row.
+fn swap(values: &mut [f32], width: usize, mirror: &[usize], back: impl Fn(usize, f32) -> f32) {
     let mut turned = [0.0; 3 * LANDMARK_COUNT];
     for (i, &from) in mirror.iter().enumerate() {
         for at in 0..width {
-            turned[width * i + at] = back(at, there[width * from + at]);
+            turned[width * i + at] = back(at, values[width * from + at]);
         }
     }
-    for ((mean, seen), turned) in there.iter_mut().zip(seen).zip(turned) {
-        *mean = 0.5 * (seen + turned);
-    }
+    values.copy_from_slice(&turned[..values.len()]);
 }
 
-/// Means where the mirror changes signs alone.
-fn signs(seen: &[f32], there: &mut [f32], signs: &[f32]) {
-    for ((mean, seen), sign) in there.iter_mut().zip(seen).zip(signs) {
-        *mean = 0.5 * (seen + sign * *mean);
+/// Turns the signs of some values.
+fn sign(values: &mut [f32], turned: impl Fn(usize) -> bool) {
+    for (_, value) in values.iter_mut().enumerate().filter(|(i, _)| turned(*i)) {
+        *value = -*value;
     }
 }
 
@@ -80,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn two_looks_say_of_a_face_in_a_mirror_what_they_say_of_the_face() {
+    fn looks_say_of_a_face_in_a_mirror_what_they_say_of_the_face() {
         let mut net = FaceNet::new(&runtime()).unwrap();
         let roi = Roi { center: Vec2::splat(0.5 * SIZE as f32), side: SIZE as f32, rotation_rad: 0.0 };
         let mut look = |frame: &Frame| {
             let mut landmarks = [Vec3::ZERO; LANDMARK_COUNT];
-            let presence = net.landmarks_of_two_looks(frame, &roi, &mut landmarks).unwrap();
+            let presence = net.landmarks_of_looks(frame, &roi, &mut landmarks).unwrap();
             (presence, landmarks, net.parameters(&roi))
         };
         let (here, there) = (look(&picture(false)), look(&picture(true)));

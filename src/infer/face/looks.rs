@@ -97,7 +97,12 @@ mod tests {
         // So many millimetres fall on a pixel at the head, whichever region tells.
         let per_pixel = |roi: &Roi, v: f32| v.exp() / roi.side;
         assert!((per_pixel(&whole, place[2]) / per_pixel(&smaller, said[2]) - 1.0).abs() < 1e-5, "{place:?}");
-        assert!(widened("deviation").iter().zip(said).all(|(wide, v)| (wide - share * v).abs() < 1e-6));
-        assert_eq!(widened("rotation"), said);
+        for (name, factor) in [("deviation", share), ("rotation", 1.0)] {
+            let values = widened(name);
+            assert!(
+                values.iter().zip(said).all(|(wide, v)| (wide - factor * v).abs() < 1e-6),
+                "{name}: {values:?}"
+            );
+        }
     }
 }

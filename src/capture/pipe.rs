@@ -49,11 +49,12 @@ impl Pipe {
         Self { file }
     }
 
-    /// Asks for room for a whole frame, which saves the writer from waking up at every 64 KiB. Best effort: a user's
-    /// quota may be used up.
+    /// Asks for more room than 64 KiB, which saves the writer from waking up as often, and no more than stays in a core's
+    /// second cache: with a megabyte the same frames cost a tenth more of the kernel's time. Best effort: a user's quota may be
+    /// used up.
     pub(super) fn widen(&self) {
         #[cfg(target_os = "linux")]
-        if let Err(e) = rustix::pipe::fcntl_setpipe_size(&self.file, 1 << 20) {
+        if let Err(e) = rustix::pipe::fcntl_setpipe_size(&self.file, 1 << 18) {
             tracing::trace!("the pipe keeps its size: {e}");
         }
     }

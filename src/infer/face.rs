@@ -134,8 +134,8 @@ impl FaceNet {
         Ok(self.tell(roi, out))
     }
 
-    /// As [`Self::landmarks`], of a person who is not known, from several looks: regions of [`looks::SIDES`], each also in a
-    /// mirror. Six times the time, and nearer by some percent.
+    /// As [`Self::landmarks`], of a person who is not known: the mean of looks at regions of three sides, each also in a mirror.
+    /// Six times the time, and nearer by some percent.
     ///
     /// # Errors
     /// As [`Session::run`].

@@ -1,12 +1,13 @@
 //! Reading from pipes without ever waiting for long.
 
 use std::io::{self, Read};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// Longest wait inside [`super::Source::next`], so that its thread can be stopped.
 pub(super) const PATIENCE: Duration = Duration::from_millis(80);
 
-/// Something readable: a pipe, a file, standard input.
+/// Something readable: a pipe, a socket, a file, standard input.
 #[derive(Debug)]
 pub(super) struct Pipe {
     file: std::fs::File,
@@ -32,6 +33,21 @@ impl Pipe {
         Self { file: handle.into().into() }
     }
 
+    /// A way for what a child writes, and the end that it gets: a socket, through which bytes go in larger pieces than a pipe's
+    /// pages, which takes the kernel less time.
+    #[cfg(target_os = "linux")]
+    pub(super) fn for_child() -> io::Result<(Self, Stdio)> {
+        let (here, there) = std::os::unix::net::UnixStream::pair()?;
+        Ok((Self::new(here), std::os::fd::OwnedFd::from(there).into()))
+    }
+
+    /// A way for what a child writes, and the end that it gets. Sockets hold little elsewhere.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn for_child() -> io::Result<(Self, Stdio)> {
+        let (here, there) = io::pipe()?;
+        Ok((Self::new(here), there.into()))
+    }
+
     /// Standard input, by a descriptor of its own: no buffer of the standard library stands between.
     #[cfg(unix)]
     pub(super) fn stdin() -> io::Result<Self> {
@@ -47,16 +63,6 @@ impl Pipe {
 
     pub(super) fn file(file: std::fs::File) -> Self {
         Self { file }
-    }
-
-    /// Asks for more room than 64 KiB, which saves the writer from waking up as often, and no more than stays in a core's
-    /// second cache: with a megabyte the same frames cost a tenth more of the kernel's time. Best effort: a user's quota may be
-    /// used up.
-    pub(super) fn widen(&self) {
-        #[cfg(target_os = "linux")]
-        if let Err(e) = rustix::pipe::fcntl_setpipe_size(&self.file, 1 << 18) {
-            tracing::trace!("the pipe keeps its size: {e}");
-        }
     }
 
     /// Reads what is there into `buffer`, waiting at most `patience` for the first byte.

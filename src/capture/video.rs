@@ -255,16 +255,18 @@ impl Decoder {
             &["-vsync", "passthrough"]
         });
         command.args(["-c:v", "rawvideo", "-f", "rawvideo", "pipe:1"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (pixels, end) = Pipe::for_child().map_err(|e| CaptureError::io(Path::new(what), e))?;
+        command.stdin(Stdio::null()).stdout(end).stderr(Stdio::piped());
         let mut process = command.spawn().map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => CaptureError::NoFfmpeg { what: what.into() },
             _ => CaptureError::Ffmpeg { what: what.into(), message: format!("it does not start: {e}") },
         })?;
-        let (Some(pixels), Some(words)) = (process.stdout.take(), process.stderr.take()) else {
-            return Err(CaptureError::Ffmpeg { what: what.into(), message: "it has no pipes".into() });
+        let Some(words) = process.stderr.take().map(Pipe::new) else {
+            return Err(CaptureError::Ffmpeg {
+                what: what.into(),
+                message: "it has no standard error".into(),
+            });
         };
-        let (pixels, words) = (Pipe::new(pixels), Pipe::new(words));
-        pixels.widen();
         let info = ShowInfo::default();
         Ok(Self { process, pixels, words, words_ended: false, info, pending: Vec::new(), filled: 0 })
     }

@@ -20,7 +20,10 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     albedo = mix(albedo, face.blush[0].rgb * albedo * 2.2, s.shade.x * face.blush[0].w);
     albedo = mix(albedo, face.eye_shadow[0].rgb, s.masks.w * face.eye_shadow[0].w);
     albedo = mix(albedo, face.lips[0].rgb * (0.6 + 0.8 * texel.g), lips * face.lips[0].w);
-    albedo = mix(albedo, vec3(0.015), s.shade.y * face.eye_make_up[0].x);
+    // Where lids lie on each other no light comes out.
+    let shut = smoothstep(0.75, 0.97, face.lid_lower[select(1, 0, s.p.x > 0.0)].w);
+    let joined = shut * smoothstep(0.15, 0.75, s.shade.y) * face.lash_line[0].x;
+    albedo = mix(albedo, vec3(0.015), max(s.shade.y * face.eye_make_up[0].x, joined));
     let shape = max(s.masks.x * face.beard_shape[0].x, s.masks.y * face.beard_shape[0].y);
     let hair = bearded(albedo, shape, grain.b);
     albedo = mix(hair.rgb, face.brow[0].rgb * (0.7 + 0.6 * grain.b), brow * 0.94);

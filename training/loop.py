@@ -31,6 +31,12 @@ def device():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half_precision():
+    """Convolutions in bfloat16, where the machine is quicker with it: processors without AVX-512 take eight times as long."""
+    quick = device().type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=quick)
+
+
 def rate_at(step, steps):
     """Share of the peak learning rate: a short climb, then a straight way down."""
     climb = max(1, min(300, steps // 10))

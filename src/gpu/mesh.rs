@@ -330,7 +330,7 @@ fn static_vertex(
             let l = head.lash_uv[v as usize];
             StaticVertex {
                 uv: [l.x, l.y],
-                masks: [0; 4],
+                masks: [unorm8(m[0]), 0, 0, 0],
                 shade: [u8::from(part == "lar") * 255, 0, 255, 255],
             }
         }
@@ -361,7 +361,7 @@ fn beard_line(x: f32) -> f32 {
     seg.map_or(BEARD_LINE[7][1], |s| s[0][1] + (s[1][1] - s[0][1]) * (x - s[0][0]) / (s[1][0] - s[0][0]))
 }
 
-/// Beard, moustache, lips, eye shadow, blush, eye liner of every position vertex, 0 to 1.
+/// Beard, moustache, lips, eye shadow, blush, eye liner of every position vertex, 0 to 1; of lashes, whether they are upper ones.
 fn skin_masks(head: &HeadAsset) -> Vec<[f32; 6]> {
     let point = |i: usize| head.neutral[head.landmarks68[i] as usize];
     let flat = |r: Range<usize>| r.map(|i| point(i).truncate()).collect::<Vec<_>>();
@@ -389,6 +389,9 @@ fn skin_masks(head: &HeadAsset) -> Vec<[f32; 6]> {
         mask[4] = (-((p.truncate().with_x(x) - Vec2::new(4.9, 0.2)).length_squared() / 2.2)).exp()
             * smoothstep(4.0, 7.0, p.z);
         mask[5] = smoothstep(0.2, 0.06, ring.abs()) * smoothstep(7.0, 8.0, p.z);
+    }
+    for (v, is_upper) in ["eyeBlink_L", "eyeBlink_R"].into_iter().flat_map(|blink| head.lashes(blink)) {
+        masks[v] = [f32::from(u8::from(is_upper)), 0.0, 0.0, 0.0, 0.0, 0.0];
     }
     masks
 }

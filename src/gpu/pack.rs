@@ -3,6 +3,7 @@
 
 use super::npz::{Npz, NpzError};
 use glam::{Vec2, Vec3};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,22 @@ pub struct HeadAsset {
     pub eye_centre: [Vec3; 2],
     /// Their vertices.
     pub eye_range: [(usize, usize); 2],
+}
+
+impl HeadAsset {
+    /// Vertices of the lashes that the shape of a blink moves, ascending, and whether they are an upper lid's: those go down with
+    /// it, lower ones hardly move. Empty where the pack lacks the shape or the lashes.
+    pub fn lashes(&self, blink: &str) -> Vec<(usize, bool)> {
+        let part = if blink.ends_with('L') { "lal" } else { "lar" };
+        let part = self.part_names.iter().position(|n| n == part);
+        let mode = self.expression_names.iter().position(|n| n == blink);
+        let (Some(part), Some(mode)) = (part, mode) else { return Vec::new() };
+        let of_part = self.tri.iter().zip(&self.tri_part).filter(|(_, p)| usize::from(**p) == part);
+        let vertices: BTreeSet<usize> = of_part.flat_map(|(t, _)| t.map(|v| v as usize)).collect();
+        let moved = |v: usize| self.expression.at(mode, v).length();
+        let furthest = vertices.iter().map(|v| moved(*v)).fold(0.0, f32::max);
+        vertices.into_iter().map(|v| (v, moved(v) > 0.25 * furthest)).collect()
+    }
 }
 
 /// One hair style.

@@ -83,12 +83,13 @@ impl<'a> Sampler<'a> {
         let (light, backdrop, dimness) =
             light::sample(&mut rng, self.environments, &pose, look::reflectance(&look, self.pack));
         let things = things::sample(&mut rng, self.pack, &look, self.options.occluders);
-        let look = look::with_things(look, &things, self.pack);
+        let mut look = look::with_things(look, &things, self.pack);
         let mut faults = view::faults(&mut rng, dimness);
         if !self.options.faults {
             faults = Faults::default();
         }
         let tongue = expression::tongue(&mut rng);
+        look.lash_line = look::lash_line(&mut rng, &look);
         FaceSpec { identity, expression, tongue, pose, view, look, light, backdrop, things, faults }
     }
 }

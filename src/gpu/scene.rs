@@ -217,6 +217,7 @@ impl Studio {
             u.eyeball[side] = centre.extend(SUNK_MM * shut).to_array();
             u.lid_upper[side] = lid_curve(posed, &UPPER_LID[side], centre);
             u.lid_lower[side] = lid_curve(posed, &LOWER_LID[side], centre);
+            u.lid_lower[side][3] = shut;
         }
         u
     }
@@ -320,6 +321,7 @@ impl FaceUniform {
         u.eye_shadow = [look.eye_shadow];
         u.blush = [look.blush];
         u.eye_make_up = [[look.lashes[0], look.lashes[1], look.lashes[2], look.eye[2]]];
+        u.lash_line = [look.lash_line];
         u.teeth = [look.teeth.extend(0.0).to_array()];
         u.background = [[back.environment as f32, back.window[0], back.window[1], back.window[2]]];
         u.wall = [back.wall];

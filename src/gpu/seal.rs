@@ -176,29 +176,11 @@ impl Seal {
             .filter(|f| f.weight > 0.0)
             .collect();
         followers.sort_by_key(|f| f.vertex);
-        let lashes = match layout.shuts {
-            Some(name) if name.ends_with('L') => "lal",
-            Some(_) => "lar",
-            None => "",
-        };
-        if let Some(part) = head.part_names.iter().position(|n| n == lashes) {
-            let strips: HashSet<u32> = head
-                .tri
-                .iter()
-                .zip(&head.tri_part)
-                .filter(|(_, p)| usize::from(**p) == part)
-                .flat_map(|(t, _)| *t)
-                .collect();
-            let furthest = strips.iter().map(|v| moved(*v as usize).length()).fold(0.0, f32::max);
-            let mut strips: Vec<usize> = strips.into_iter().map(|v| v as usize).collect();
-            strips.sort_unstable();
-            followers.extend(strips.into_iter().map(|vertex| {
-                // Upper lashes go down with their lid, lower ones hardly move.
-                let is_upper = moved(vertex).length() > 0.25 * furthest;
-                let at = nearest(if is_upper { &upper } else { &lower }, head.neutral[vertex]).0;
-                Follower { vertex, is_upper, at, weight: 1.0 }
-            }));
-        }
+        let lashes = layout.shuts.map_or_else(Vec::new, |blink| head.lashes(blink));
+        followers.extend(lashes.into_iter().map(|(vertex, is_upper)| {
+            let at = nearest(if is_upper { &upper } else { &lower }, head.neutral[vertex]).0;
+            Follower { vertex, is_upper, at, weight: 1.0 }
+        }));
         Self { layout, on_lower, on_upper, apart, followers }
     }
 

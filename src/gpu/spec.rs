@@ -101,6 +101,9 @@ pub struct Look {
     pub blush: Paint,
     /// Eye liner, lash opacity, lash length.
     pub lashes: [f32; 3],
+    /// Line of the lashes' roots: opacity, share that the lower lid has, width over the lashes' length; width of a lash at its
+    /// root, of the way to the next.
+    pub lash_line: [f32; 4],
     /// Teeth.
     pub teeth: Vec3,
     /// Clothes.

@@ -282,6 +282,35 @@ fn a_tongue_in_an_open_mouth_moves_and_no_label_tells_of_it() {
 }
 
 #[test]
+fn lashes_line_a_shut_eye_as_dark_as_they_are_said_to_be() {
+    let Some(r) = renderer() else { return };
+    let mut shut = Blendshapes::default();
+    for b in Seals::BLINKS {
+        shut[b] = 1.0;
+    }
+    let mut worker = Worker::new(&r.studio, &r.gpu, (512, 512), 2).unwrap();
+    let specs = [0.0, 1.0].map(|opacity| {
+        let mut spec = plain(&r.studio, shut);
+        spec.look.lashes[0] = 0.0;
+        spec.look.lash_line = [opacity, 0.5, 0.3, 0.5];
+        spec
+    });
+    // The darkest pixel near each point of the upper margins, corners left out.
+    let brightness = |face: &Rendered| {
+        let points: Vec<usize> = EYELIDS.iter().flat_map(|lids| &lids[0][2..7]).copied().collect();
+        let darkest = |i: &usize| {
+            let at = face.label.landmarks[*i].truncate().as_ivec2();
+            let near = (-4..=4).flat_map(|y| (-4..=4).map(move |x| at + glam::IVec2::new(x, y)));
+            near.map(|p| face.photo.rgb[3 * (p.y * 512 + p.x) as usize + 1]).min().map_or(255.0, f32::from)
+        };
+        points.iter().map(darkest).sum::<f32>() / points.len() as f32
+    };
+    let faces = render(&mut worker, &specs);
+    let (bare, lined) = (brightness(&faces[0]), brightness(&faces[1]));
+    assert!(lined < 0.6 * bare, "{bare} without a line, {lined} with it");
+}
+
+#[test]
 fn lids_never_pass_each_other() {
     let Some(studio) = studio() else { return };
     let (mut stage, mut list) = (Stage::default(), DrawList::default());

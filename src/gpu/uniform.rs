@@ -67,13 +67,16 @@ face_uniform! {
     blush: 1,
     /// Eye liner opacity, lash opacity, lash length, redness of the eyes.
     eye_make_up: 1,
+    /// Line of the lashes' roots: opacity, share of all this that lower lashes have, width over the lashes' length; width of a
+    /// lash at its root, of the way to the next.
+    lash_line: 1,
     /// Jaw opening for the occlusion, brightness of the eyes' white, contact shadow of the lids, iris brightness.
     mouth_eye: 1,
     /// Left eye: centre in head space, how far it is sunk behind its lids; right eye the same. Millimetres.
     eyeball: 2,
     /// Upper lid over the unit direction from the eyeball's centre: y = a + b x + c x²; left, right.
     lid_upper: 2,
-    /// Lower lid.
+    /// Lower lid; w is how far the eye is shut.
     lid_lower: 2,
     /// Tint of the teeth, how far lips part before them.
     teeth: 1,

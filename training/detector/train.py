@@ -11,7 +11,7 @@ from detector.data import loader
 from detector.evaluate import figures, scenes
 from detector.model import Detector, with_weights
 from face.shipped import tensors
-from loop import Loop, add_arguments, device, weights_of
+from loop import Loop, add_arguments, device, half_precision, weights_of
 
 
 def arguments():
@@ -27,7 +27,7 @@ def arguments():
 def losses(net, batch, _progress):
     image = batch["image"].to(device()).permute(0, 3, 1, 2).float().div(255)
     wanted, face = (batch[k].to(device()).flatten(1, 2) for k in ("wanted", "face"))
-    with torch.autocast(device().type, dtype=torch.bfloat16):
+    with half_precision():
         boxes, scores = net(image)
     asked, told = wanted >= 0, wanted > 0
     belief = scores.sigmoid()

@@ -55,6 +55,8 @@ def revive(net, images):
     count = 0
     for layer, inputs in told(net, images).items():
         silent = is_silent(layer, inputs)
+        if not silent.any():
+            continue
         linear, norm = layer[0], layer[1]
         fresh = nn.Linear(linear.in_features, int(silent.sum()), bias=False)
         out = fresh(inputs)

@@ -17,7 +17,7 @@ from face.loss import Loss
 from face.model import FaceNet, fold, is_folded
 from face.shipped import shipped, unfold_linear
 from face.silent import revive
-from loop import Loop, add_arguments, device, take_over, weights_of
+from loop import Loop, add_arguments, device, half_precision, take_over, weights_of
 
 
 def arguments():
@@ -51,7 +51,7 @@ def losses(loss, net, batch, progress):
     """The terms of the loss of one batch."""
     truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
     image = as_input(truth.pop("image"))
-    with torch.autocast(device().type, dtype=torch.bfloat16):
+    with half_precision():
         out = net(image, *calibrated(truth["neutral"]))
     terms = loss(out, truth)
     terms["steady"] = loss.steady(out, truth) * min(1.0, 4 * progress)

@@ -87,13 +87,25 @@ pub fn sample(rng: &mut Rng, pack: &Pack) -> Look {
         blush,
         lashes: [
             if made_up { rng.range(0.2, 1.0) } else { rng.range(0.0, 0.15) },
-            if made_up { rng.range(0.6, 1.0) } else { rng.range(0.15, 0.8) },
+            if made_up { rng.range(0.7, 1.0) } else { rng.range(0.25, 0.95) },
             rng.range(0.5, 1.0),
         ],
+        lash_line: [0.0; 4],
         teeth: Vec3::new(1.0, rng.range(0.92, 1.06), rng.range(0.8, 1.3)) * rng.range(0.75, 1.15),
         cloth: Vec3::new(rng.range(0.4, 1.0), rng.range(0.4, 1.0), rng.range(0.4, 1.0))
             * rng.log_range(0.02, 0.7),
     }
+}
+
+/// Eye liner from which lashes are made up, too.
+const MADE_UP: f32 = 0.15;
+
+/// The line that lashes' roots make along a lid. In real eyes that are shut it is all that is dark, and it is as dark without
+/// make-up as an eye that is open by a slit.
+pub fn lash_line(rng: &mut Rng, look: &Look) -> [f32; 4] {
+    let made_up = look.lashes[0] > MADE_UP;
+    let line = if made_up { rng.range(0.6, 1.0) } else { rng.range(0.3, 1.0) };
+    [line, rng.range(0.1, 0.8), rng.range(0.14, 0.4), rng.range(0.35, 0.95)]
 }
 
 fn recolored(paint: [f32; 4], color: Vec3) -> [f32; 4] {

@@ -22,6 +22,11 @@ IRISES = list(range(468, 478))
 PAIRS = torch.tensor(LIDS + LIPS)
 
 
+_EYE = len(keypoints.EYE)
+# Landmarks that each set of maps is read for: all over the face, left eye, right eye, mouth.
+MAPPED = (keypoints.FACE, regions.POINTS[:_EYE], regions.POINTS[_EYE : 2 * _EYE], regions.POINTS[2 * _EYE :])
+
+
 def _point_weights():
     w = torch.ones(len(LANDMARK_MIRROR))
     fine = torch.tensor(FINE)
@@ -36,6 +41,11 @@ def _coefficient_weights():
     for name, i in INDEX.items():
         w[i] = next((v for stem, v in COEFFICIENT_WEIGHTS.items() if name.startswith(stem)), 1)
     return w / w.mean()
+
+
+def floats(out):
+    """What was said but for the maps, in single precision."""
+    return {k: v.float() for k, v in out.items() if k != "maps"}
 
 
 def pairs(out, chosen):
@@ -54,33 +64,44 @@ class Loss(torch.nn.Module):
     def forward(self, out, truth):
         """The terms by name. Faces are `presence` 1; where there is none only presence counts."""
         maps = out.get("maps", [])
-        out = {k: v.float() for k, v in out.items() if k != "maps"}
+        out = floats(out)
         there = truth["presence"] > 0.5
         terms = {"presence": F.binary_cross_entropy_with_logits(out["presence"][:, 0], truth["presence"])}
         o = {k: v[there] for k, v in out.items()}
         t = {k: v[there] for k, v in truth.items()}
-        terms["landmarks"] = self.landmarks(o, t)
-        terms["coarse"] = 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean()
-        terms["keypoints"] = 15 * self.apart(o["keypoints"], t["landmarks"][:, keypoints.FACE])
-        terms["found"] = 30 * self.apart(o["found"], t["landmarks"][:, regions.POINTS])
+        terms |= self.whole(o, t) | self.near(o, t)
         if maps:
-            terms["maps"] = self.aim(maps, truth["landmarks"], there)
-        terms["shape"] = 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean()
-        terms["gaps"] = 40 * (self.gaps(o) - self.gaps(t)).abs().mean()
-        terms["blendshapes"] = self.expression(o["blendshapes"], t["blendshapes"])
-        terms["rotation"] = 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean()
+            terms["maps"] = self.aim(maps, MAPPED, truth["landmarks"], there)
+        return terms
+
+    def whole(self, o, t):
+        """Of what is said without a look at eyes and mouth."""
         place = F.smooth_l1_loss(o["place"], t["place"], beta=0.02, reduction="none").mean(0)
-        terms["place"] = 10 * (place[0] + place[1]) + 2 * place[2]
+        own = 1 - t["mirrored"]
+        identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
+        return {
+            "coarse": 15 * self.misses(o["coarse"], t["landmarks"]).add(1e-7).sqrt().mul(self.points).mean(),
+            "keypoints": 15 * self.apart(o["keypoints"], t["landmarks"][:, keypoints.FACE]),
+            "rotation": 4 * (rotation_from_6d(o["rotation"]) - t["rotation"]).square().sum((1, 2)).add(1e-4).sqrt().mean(),
+            "place": 10 * (place[0] + place[1]) + 2 * place[2],
+            "light": 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2),
+            "identity": 0.15 * (identity * own).sum() / own.sum().clamp_min(1),
+        }
+
+    def near(self, o, t):
+        """Of what eyes and mouth have a say in."""
         # A shut eye shows no gaze.
         seen = (t["openness"] / 0.4).clamp(0.05, 1)
         gaze = F.normalize(o["gaze"], dim=2, eps=1e-4)
-        terms["gaze"] = 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean()
-        terms["openness"] = 8 * (o["openness"] - t["openness"]).abs().mean()
-        terms["light"] = 0.3 * F.smooth_l1_loss(o["light"], t["light"].clamp(-4, 4), beta=0.2)
-        own = 1 - t["mirrored"]
-        identity = (o["identity"] - t["identity"]).square()[:, :40].mean(1)
-        terms["identity"] = 0.15 * (identity * own).sum() / own.sum().clamp_min(1)
-        return terms
+        return {
+            "landmarks": self.landmarks(o, t),
+            "found": 30 * self.apart(o["found"], t["landmarks"][:, regions.POINTS]),
+            "shape": 16 * self.misses(self.shape(o), self.shape(t)).add(1e-6).sqrt().mul(self.points).mean(),
+            "gaps": 40 * (self.gaps(o) - self.gaps(t)).abs().mean(),
+            "blendshapes": self.expression(o["blendshapes"], t["blendshapes"]),
+            "gaze": 6 * ((gaze - t["gaze"]).square().sum(2).add(1e-4).sqrt() * seen).mean(),
+            "openness": 8 * (o["openness"] - t["openness"]).abs().mean(),
+        }
 
     def landmarks(self, o, t):
         """Gaussian likelihood, each point with its own deviation; weighed by that deviation's root (Seitzer et al. 2022),
@@ -97,11 +118,9 @@ class Loss(torch.nn.Module):
         return ((landmarks - truth) * landmarks.new_tensor([1.0, 1.0, 0.33])).square().sum(2)
 
     @staticmethod
-    def aim(maps, landmarks, there):
+    def aim(maps, points, landmarks, there):
         """Cross entropy of the maps with a Gaussian of a cell's width around each point. The mean place alone is as well
         reached by a broad map that leans to one side, which is at the mercy of all that it covers."""
-        eye = len(keypoints.EYE)
-        points = (keypoints.FACE, regions.POINTS[:eye], regions.POINTS[eye : 2 * eye], regions.POINTS[2 * eye :])
         total = 0
         # Every other view, which is every face: this is a costly term.
         landmarks, there = landmarks[::2], there[::2]
@@ -141,7 +160,7 @@ class Loss(torch.nn.Module):
     def steady(self, out, truth):
         """Two views of one face that differ by a nudge and by noise must give the same: landmarks in the picture, and
         expression, gaze and openness. No truth is needed, so no label's error is learnt."""
-        out = {k: v.float() for k, v in out.items() if k != "maps"}
+        out = floats(out)
         both = (truth["still"] > 0.5).view(-1, 2).all(1)
         if not both.any():
             return out["landmarks"].sum() * 0

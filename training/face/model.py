@@ -5,6 +5,8 @@ on one thread they are slower, and so they are to train (README.md has the figur
 runtime off its blocked layout.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -117,6 +119,16 @@ class Frame:
         return side * self.crop_from_head[:, :2] @ points + (side * self.shift[:, :2] - 0.5)
 
 
+class Whole(NamedTuple):
+    """What is known before eyes and mouth are looked at: the trunk's features, its keypoints around the crop's middle, the
+    landmarks that follow, and where they have the head's frame."""
+
+    f: torch.Tensor
+    seen: torch.Tensor
+    coarse: torch.Tensor
+    frame: Frame
+
+
 def cross(a, b):
     """As torch.cross, in operators that ONNX has."""
     return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
@@ -216,21 +228,32 @@ class FaceNet(nn.Module):
         """`image` is (n, 3, 192, 192) of -2 to 2."""
         f, wide = self.trunk(image)
         points, maps = self.keypoints(wide)
+        whole = self.whole(f, points)
+        out = self.near(whole, self.regions.pixels(image, whole.frame), neutral, known)
+        if self.training:
+            out["maps"].insert(0, (maps, self.keypoints.places, 8 / SIZE))
+        return {**out, "keypoints": points}
+
+    def whole(self, f, points):
+        """What the trunk's features and keypoints, (n, 2, k), tell of the face."""
         # Half precision would put landmarks on a grid of half a pixel.
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast(f.device.type, enabled=False):
             f = f.float()
             seen = (points - 0.5).flatten(1)
             coarse = self.modes(self.mesh(seen) + self.correction(torch.cat([f, seen], 1))).view(-1, POINTS, 3)
             # Where to look is not learnt from what is seen there.
-            frame = self.head_frame(coarse.detach())
-        features, places, near_maps = self.regions(image, frame)
-        with torch.autocast(image.device.type, enabled=False):
+            return Whole(f, seen, coarse, self.head_frame(coarse.detach()))
+
+    def near(self, whole, pixels, neutral=None, known=None):
+        """All that is said, from the whole face and what lies under the regions' sheets. In training with the regions' maps,
+        each with its cells in the crop, and with their size there."""
+        f, seen, coarse, frame = whole
+        features, places, maps = self.regions(pixels)
+        with torch.autocast(pixels.device.type, enabled=False):
             out = self.heads(f, seen, coarse, frame, features, places, neutral, known)
         if self.training:
-            # Each with its cells in the crop, and with their size there.
-            out["maps"] = [(maps, self.keypoints.places, 8 / SIZE)]
-            out["maps"] += [(m, frame.to_crop(cells)[:, :2], 0.033 * frame.size) for m, cells in near_maps]
-        return {**out, "keypoints": points}
+            out["maps"] = [(m, frame.to_crop(cells)[:, :2], 0.033 * frame.size) for m, cells in maps]
+        return out
 
     def heads(self, f, seen, coarse, frame, features, places, neutral, known):
         found = frame.to_crop(places)[:, :2]

@@ -58,7 +58,7 @@ class Look(nn.Module):
 
 
 class Regions(nn.Module):
-    """(n, FEATURES) of what is seen on sheets that are fixed to the head, and (n, 3, k) places of POINTS on them. And for
+    """`pixels` -> (n, FEATURES) of what is seen on sheets that are fixed to the head, and (n, 3, k) places of POINTS on them. And for
     each sheet the maps (n, k, cells) of its points and where in the head its cells are, (3, cells).
 
     Turn, place and size of the head are taken away before anything is learnt: a raised brow or a jaw moved aside is then
@@ -78,9 +78,8 @@ class Regions(nn.Module):
         for look, indices in ((self.eye, keypoints.EYE), (self.mouth, keypoints.MOUTH)):
             look.points.expect(neutral[indices], 0.12)
 
-    def forward(self, image, frame):
-        pixels = self.pixels(image, frame)
-        n, each = len(image), EYE[0] * EYE[1]
+    def forward(self, pixels):
+        n, each = len(pixels), EYE[0] * EYE[1]
         left, right, mouth = pixels.split([each, each, MOUTH[0] * MOUTH[1]], 2)
         # The left eyes, then the right ones.
         eyes = torch.cat([left, right]).reshape(2 * n, 3, *EYE)
@@ -92,5 +91,6 @@ class Regions(nn.Module):
         return features, torch.cat([at_eyes[:n], at_eyes[n:] * self.mirror, at_mouth], 2), maps
 
     def pixels(self, image, frame):
+        """(n, 3, k): what lies under the sheets, as `forward` takes it."""
         with torch.autocast(image.device.type, enabled=False):
             return sampled(image, frame.to_pixels(self.sheets, image.shape[2]))

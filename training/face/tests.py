@@ -20,7 +20,7 @@ import torch
 
 from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR, NAMES
-from face import crops, keypoints, regions
+from face import crops, keypoints, regions, sheets
 from face.data import as_input
 from face.distort import cross, hide_surroundings
 from face.evaluate import mean
@@ -295,6 +295,19 @@ class Network(unittest.TestCase):
         with torch.no_grad():
             expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
             torch.testing.assert_close(said(self.net, views)["blendshapes"], expected["blendshapes"], atol=0.01, rtol=0.01)
+
+    def test_what_is_kept_under_the_sheets_tells_the_same_as_the_view(self):
+        batch, there, _ = self.views()
+        batch |= {"landmarks": torch.rand(8, 478, 3), "gaze": torch.rand(8, 2, 3), "openness": torch.rand(8, 2), "from_unit": torch.rand(8, 2, 3)}
+        views = sheets.kept(self.net, [batch, batch], 6)
+        torch.testing.assert_close(views["landmarks"], batch["landmarks"][there])
+        torch.manual_seed(2)
+        with torch.no_grad():
+            expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
+            torch.manual_seed(2)
+            given = sheets.said(self.net.eval(), views)
+        for name in ("landmarks", "blendshapes", "gaze", "openness"):
+            torch.testing.assert_close(given[name], expected[name], atol=0.02, rtol=0.02, msg=name)
 
     def test_eyes_stay_while_the_mouth_learns(self):
         net, (_, _, views) = self.net, self.views()

@@ -73,7 +73,12 @@ def started(a):
     if a.revive:
         print(f"{revive(net, as_input(all_of('image')[:512]))} silent units of the heads have fresh weights", flush=True)
     net.freeze(a.freeze)
-    return fold(net, linear=False) if a.fold else net
+    net = fold(net, linear=False) if a.fold else net
+    if a.revive:
+        # The mean of before and after is of this: units that were woken are no longer those of --start.
+        a.run.mkdir(parents=True, exist_ok=True)
+        torch.save({"net": net.state_dict(), "neutral": not a.without_neutral, "step": 0, "seconds": 0.0}, a.run / "start.pt")
+    return net
 
 
 def measure(a):

@@ -176,14 +176,14 @@ fn head_rotation_is_within_two_and_a_half_degrees() {
 
 #[test]
 fn the_head_is_within_three_percent_of_its_distance_from_where_it_is() {
-    assert_below([0.020, 0.03], "of the distance", |truth, told| {
+    assert_below([0.021, 0.03], "of the distance", |truth, told| {
         truth.translation_mm.distance(told.head.translation_mm) / truth.translation_mm.length()
     });
 }
 
 #[test]
 fn gaze_follows_the_eyes() {
-    assert_below([4.8, 6.5], "degrees", |truth, told| {
+    assert_below([6.4, 6.5], "degrees", |truth, told| {
         let (t, p) = (truth.gaze_left + truth.gaze_right, told.gaze.left + told.gaze.right);
         t.angle_between(p).to_degrees()
     });
@@ -193,19 +193,19 @@ fn gaze_follows_the_eyes() {
 fn expressions_follow_the_truth() {
     // The least correlations, of our own networks and of the packaged ones.
     let floors = [
-        ("jawOpen", 0.94, 0.87),
-        ("mouthSmileLeft", 0.97, 0.93),
-        ("mouthSmileRight", 0.96, 0.93),
+        ("jawOpen", 0.95, 0.87),
+        ("mouthSmileLeft", 0.98, 0.93),
+        ("mouthSmileRight", 0.98, 0.93),
         ("eyeBlinkLeft", 0.96, 0.98),
         ("eyeBlinkRight", 0.97, 0.97),
-        ("mouthPucker", 0.83, 0.89),
-        ("browInnerUp", 0.93, 0.96),
-        ("browOuterUpLeft", 0.94, 0.96),
-        ("browOuterUpRight", 0.94, 0.96),
-        ("browDownLeft", 0.16, 0.32),
-        ("browDownRight", 0.33, 0.34),
-        ("mouthClose", 0.76, -1.0),
-        ("mouthUpperUpLeft", 0.91, 0.7),
+        ("mouthPucker", 0.87, 0.89),
+        ("browInnerUp", 0.94, 0.96),
+        ("browOuterUpLeft", 0.95, 0.96),
+        ("browOuterUpRight", 0.95, 0.96),
+        ("browDownLeft", 0.28, 0.32),
+        ("browDownRight", 0.34, 0.34),
+        ("mouthClose", 0.86, -1.0),
+        ("mouthUpperUpLeft", 0.88, 0.7),
     ];
     let reached = floors.map(|(name, own, packaged)| {
         let reach = |seen: &Seen| {

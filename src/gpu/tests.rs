@@ -291,7 +291,8 @@ fn lashes_line_a_shut_eye_as_dark_as_they_are_said_to_be() {
     let mut worker = Worker::new(&r.studio, &r.gpu, (512, 512), 2).unwrap();
     let specs = [0.0, 1.0].map(|opacity| {
         let mut spec = plain(&r.studio, shut);
-        spec.look.lashes[0] = 0.0;
+        // Neither liner nor the lashes themselves: the line of their roots alone.
+        spec.look.lashes[..2].fill(0.0);
         spec.look.lash_line = [opacity, 0.5, 0.3, 0.5];
         spec
     });

@@ -308,7 +308,8 @@ fn lashes_line_a_shut_eye_as_dark_as_they_are_said_to_be() {
     };
     let faces = render(&mut worker, &specs);
     let (bare, lined) = (brightness(&faces[0]), brightness(&faces[1]));
-    assert!(lined < 0.6 * bare, "{bare} without a line, {lined} with it");
+    // The sensor's bytes go with the root of the light: this is half of it.
+    assert!(lined < 0.7 * bare, "{bare} without a line, {lined} with it");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 """Train what looks at eyes and mouth, and all that is said of them, by itself.
 
 All before looks at each view once, which is what takes the time; what lies under the sheets is kept, and the regions and the
-heads learn from it over and over, four times as fast as with the trunk before them. Where the face is seen, its pose, presence,
+heads learn from it over and over, several times as fast as with the trunk before them. Where the face is seen, its pose, presence,
 light and identity stay as they are. Writes RUN/views.pt, from which another run of the same start and data goes on at once, and
 what `train.py` writes.
 """

@@ -89,6 +89,7 @@ impl<'a> Sampler<'a> {
             faults = Faults::default();
         }
         let tongue = expression::tongue(&mut rng);
+        // Drawn last, so that a seed's other looks are those that it had before there were any.
         look.lash_line = look::lash_line(&mut rng, &look);
         FaceSpec { identity, expression, tongue, pose, view, look, light, backdrop, things, faults }
     }

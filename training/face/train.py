@@ -74,8 +74,9 @@ def started(a):
         print(f"{revive(net, as_input(all_of('image')[:512]))} silent units of the heads have fresh weights", flush=True)
     net.freeze(a.freeze)
     net = fold(net, linear=False) if a.fold else net
-    if a.revive:
-        # The mean of before and after is of this: units that were woken are no longer those of --start.
+    if a.revive and not (a.run / "start.pt").exists():
+        # The mean of before and after is of this: units that were woken are no longer those of --start. A run that goes on may see
+        # other faces first and wake them otherwise.
         a.run.mkdir(parents=True, exist_ok=True)
         torch.save({"net": net.state_dict(), "neutral": not a.without_neutral, "step": 0, "seconds": 0.0}, a.run / "start.pt")
     return net

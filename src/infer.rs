@@ -12,9 +12,9 @@ pub mod face;
 pub mod landmarker;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod operators;
 pub mod preprocess;
 mod reader;
-mod sample;
 mod search;
 pub mod session;
 pub mod tracker;

@@ -1,6 +1,6 @@
 //! One network with its input and output buffers, bound once and reused for every run.
 
-use super::{InferError, Runtime, sample};
+use super::{InferError, Runtime, operators};
 use ort::AsPointer;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{IoBinding, Session as OrtSession};
@@ -150,7 +150,7 @@ fn builder(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_operators(sample::domain()?)?
+        .with_operators(operators::domain()?)?
         .with_log_level(ort::logging::LogLevel::Error)?)
 }
 

@@ -10,7 +10,8 @@ import torch
 
 from expression.coefficients import NAMES
 from face.data import as_input, held_out
-from face.model import FaceNet, fold, is_folded, rotation_from_6d, squash
+from face.model import FaceNet, fold, is_folded, squash
+from face.operators import rotation_from_6d
 from face.shipped import shipped
 from face.silent import silent_share
 from loop import weights_of

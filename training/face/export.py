@@ -24,12 +24,12 @@ from face.data import SIZE, held_out
 from face.evaluate import MODELS_HELP, correlation, figures, load, predict, stacked
 from face.keypoints import sharpen
 from face.model import POINTS, Exported, fold
-from face.sample import as_function
+from face.operators import OPSET, functions
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 # Smaller tensors are not worth a node in the graph.
-HALF_FROM = 1024
+HALF_FROM = 2048
 
 
 def main():
@@ -81,11 +81,11 @@ def to_onnx(net, path):
     example = (torch.zeros(1, 3, SIZE, SIZE), torch.zeros(1, POINTS, 3), torch.zeros(1, 1))
     torch.onnx.export(
         Exported(net), example, path, input_names=list(Exported.INPUTS), output_names=list(Exported.OUTPUTS),
-        opset_version=17, dynamo=False,
+        opset_version=OPSET, dynamo=False,
     )  # fmt: skip
     graph = onnx.load(path)
     halve(graph.graph)
-    graph.functions.append(as_function((1, 3, SIZE, SIZE), (1, 2, net.regions.sheets.shape[1])))
+    graph.functions.extend(functions(net, (1, 3, SIZE, SIZE)))
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from expression.coefficients import LANDMARK_MIRROR
+from face.operators import soft_argmax
 
 _RIGHT_LIDS = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
 _RIGHT_BROW = [70, 63, 105, 66, 107, 46, 53, 52, 65, 55]
@@ -48,8 +49,8 @@ class Keypoints(nn.Module):
         # Half precision would put points on a grid.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float() if self.sharpness == 1 else self.sharpness * x.float()
-            maps = self.maps(x).flatten(2) + self.prior
-            return (maps.softmax(2) @ self.places.T).transpose(1, 2), maps
+            maps = self.maps(x)
+            return soft_argmax(maps, self.prior, self.places), maps.flatten(2) + self.prior
 
 
 def sharpen(net, sharpness=1.0):

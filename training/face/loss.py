@@ -5,7 +5,8 @@ from torch.nn import functional as F
 
 from expression.coefficients import INDEX, LANDMARK_MIRROR
 from face import keypoints, regions
-from face.model import HeadFrame, rotation_from_6d, squash
+from face.model import HeadFrame, squash
+from face.operators import rotation_from_6d
 
 # What viewers notice first, and what moves few points, weighs more; unlisted coefficients weigh 1.
 COEFFICIENT_WEIGHTS = {

@@ -7,6 +7,7 @@ runtime off its blocked layout.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -17,6 +18,7 @@ from face import keypoints, regions
 from face.data import SIZE
 from face.keypoints import Keypoints
 from face.layers import convolution, enlarged, hidden
+from face.operators import head_frame
 from face.regions import Regions
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
@@ -30,8 +32,6 @@ SIDED = (
 )  # fmt: skip
 # Where the expression shows in the shape.
 SHAPED = sorted({*keypoints.FACE, *regions.POINTS})
-# From the picture's axes, y down and z away, to the head's.
-UPRIGHT = (1.0, -1.0, -1.0)
 
 
 class Bottleneck(nn.Module):
@@ -75,48 +75,38 @@ class Trunk(nn.Module):
 
 
 class HeadFrame(nn.Module):
-    """Where a crop's landmarks have the head's own frame: `solve::align` in one closed step, without its rounds against
-    outliers."""
+    """The head's own frame by landmarks: `solve::align` in one closed step, without its rounds against outliers."""
 
     def __init__(self):
         super().__init__()
-        table = {"stable": STABLE, "weight": (WEIGHT / WEIGHT.sum())[None], "middle": MIDDLE, "fit": AXES_FIT}
-        for name, values in table.items():
-            values = torch.tensor(values)
-            self.register_buffer(name, values.float() if values.is_floating_point() else values, persistent=False)
+        # Of all landmarks, most of which tell nothing: the mean place of those that are stable, and where the axes point.
+        weights = torch.zeros(4, POINTS)
+        weights[:, STABLE] = torch.tensor(np.vstack([WEIGHT / WEIGHT.sum(), AXES_FIT])).float()
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("middle", torch.tensor(MIDDLE).float(), persistent=False)
 
     def forward(self, landmarks):
-        stable = landmarks[:, self.stable]
-        start = self.weight @ stable
-        # Rows: where the head's axes point.
-        axes = self.fit @ (stable - start) * landmarks.new_tensor(UPRIGHT)
-        turn = rotation_from_6d(axes[:, :2].flatten(1))
-        size = (axes.flatten(1).norm(dim=1) / 3**0.5).clamp_min(1e-6)[:, None, None]
-        return Frame(start, turn, size, self.middle)
+        return Frame(*head_frame(landmarks, self.weights, self.middle))
 
 
-class Frame:
+class Frame(NamedTuple):
     """The way between crops and heads of a batch, (n, k, 3) each. In the head, turn, size and place are gone; what is left
     is who it is and what the face does."""
 
-    def __init__(self, start, turn, size, middle):
-        self.start, self.turn, self.size, self.middle = start, turn, size, middle
-        # What a step in the head is in the crop, but for the size.
-        self.turned = turn.new_tensor(UPRIGHT)[:, None] * turn
-        self.crop_from_head = self.turned * size
-        # Where the head's origin is in the crop, (n, 3, 1).
-        self.shift = start.transpose(1, 2) - self.crop_from_head @ middle[:, None]
+    turn: torch.Tensor
+    # What a step in the head is in the crop, but for the size.
+    turned: torch.Tensor
+    crop_from_head: torch.Tensor
+    # Where the head's origin is in the crop, (n, 3, 1).
+    shift: torch.Tensor
+    size: torch.Tensor
 
     def to_head(self, points):
-        return (points - self.start) @ (self.turned / self.size) + self.middle
+        return (points - self.shift.transpose(1, 2)) @ (self.turned / self.size)
 
     def to_crop(self, points):
         """As `to_head` back, but coordinates first: (n, 3, k). ONNX Runtime multiplies rows of three one by one."""
         return self.crop_from_head @ points + self.shift
-
-    def to_pixels(self, points, side):
-        """(n, 2, k): where points are in a picture of `side`, the middle of the first pixel being 0."""
-        return side * self.crop_from_head[:, :2] @ points + (side * self.shift[:, :2] - 0.5)
 
 
 class Whole(NamedTuple):
@@ -127,11 +117,6 @@ class Whole(NamedTuple):
     seen: torch.Tensor
     coarse: torch.Tensor
     frame: Frame
-
-
-def cross(a, b):
-    """As torch.cross, in operators that ONNX has."""
-    return a[:, [1, 2, 0]] * b[:, [2, 0, 1]] - a[:, [2, 0, 1]] * b[:, [1, 2, 0]]
 
 
 class FaceNet(nn.Module):
@@ -306,14 +291,6 @@ class FaceNet(nn.Module):
         elif self.neutral is not None:
             parts.append(torch.relu(self.neutral(away(neutral[:, self.shaped]) * known)) * known)
         return parts
-
-
-def rotation_from_6d(v):
-    """(n, 6) -> (n, 3, 3): two columns made orthonormal, the third their cross product (Zhou et al. 2019)."""
-    unit = lambda x: x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    a, b = unit(v[:, :3]), v[:, 3:]
-    b = unit(b - (a * b).sum(1, keepdim=True) * a)
-    return torch.stack([a, b, cross(a, b)], 2)
 
 
 class Exported(nn.Module):

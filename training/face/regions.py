@@ -7,7 +7,7 @@ from expression.coefficients import LANDMARK_MIRROR
 from face import keypoints
 from face.keypoints import Keypoints
 from face.layers import convolution, enlarged, hidden
-from face.sample import sampled
+from face.operators import sampled
 
 # Rows and columns of pixels, which a crop of 192 hardly resolves better.
 EYE, MOUTH = (40, 48), (40, 56)
@@ -93,4 +93,4 @@ class Regions(nn.Module):
     def pixels(self, image, frame):
         """(n, 3, k): what lies under the sheets, as `forward` takes it."""
         with torch.autocast(image.device.type, enabled=False):
-            return sampled(image, frame.to_pixels(self.sheets, image.shape[2]))
+            return sampled(image, self.sheets, frame.crop_from_head, frame.shift)

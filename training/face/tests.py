@@ -28,8 +28,8 @@ from face.export import rounded, to_onnx
 from face.heads import Unchanged, kept, losses, said
 from face.lettering import letter
 from face.loss import Loss
-from face.model import POINTS, Exported, FaceNet, fold, is_folded, rotation_from_6d
-from face.sample import DOMAIN, NAME, as_function, sampled
+from face.model import POINTS, Exported, FaceNet, fold, is_folded
+from face.operators import DOMAIN, OPSET, functions, head_frame, rotation_from_6d, sampled, soft_argmax
 from face.script_heads import coefficients
 from face.shipped import ShippedError, shipped, unfold_linear
 from face.silent import readers, revive, silent_share
@@ -345,20 +345,47 @@ class Network(unittest.TestCase):
             np.testing.assert_allclose(g, e.numpy(), atol=1e-4, err_msg=name)
 
 
-class Sampling(unittest.TestCase):
-    def test_the_exported_function_reads_a_picture_as_training_does(self):
+class Operators(unittest.TestCase):
+    """What any runtime does for our operators is what training does."""
+
+    def setUp(self):
         torch.manual_seed(5)
-        image, at = torch.randn(1, 3, 24, 24), 34 * torch.rand(1, 2, 500) - 5
-        names = {"image": image, "at": at}
-        node = onnx.helper.make_node(NAME, list(names), ["sampled"], domain=DOMAIN)
+        self.net = FaceNet()
+        self.functions = {f.name: f for f in functions(self.net, (1, 3, 24, 24))}
+
+    def given(self, name, *inputs):
+        function = self.functions[name]
         tensor = lambda name, shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        graph = onnx.helper.make_graph([node], "sample", [tensor(k, v.shape) for k, v in names.items()], [tensor("sampled", [1, 3, 500])])
-        opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, 1)]
-        function = as_function(image.shape, at.shape)
+        takes, gives = list(function.input), list(function.output)
+        node = onnx.helper.make_node(name, takes, gives, domain=DOMAIN)
+        graph = onnx.helper.make_graph(
+            [node], name, [tensor(k, v.shape) for k, v in zip(takes, inputs)], [tensor(k, [None] * 3) for k in gives]
+        )
+        opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid(DOMAIN, 1)]
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8, functions=[function])
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-        (out,) = session.run(None, {k: v.numpy() for k, v in names.items()})
-        np.testing.assert_allclose(out, sampled(image, at).numpy(), atol=1e-5)
+        return session.run(gives, {k: v.numpy() for k, v in zip(takes, inputs)})
+
+    def same(self, given, expected):
+        self.assertEqual(len(given), len(expected))
+        for g, e in zip(given, expected):
+            np.testing.assert_allclose(g, e.numpy(), atol=1e-5)
+
+    def test_a_picture_is_read_under_the_sheets(self):
+        image, points = torch.randn(1, 3, 24, 24), self.net.regions.sheets
+        frame = 0.5 * torch.randn(1, 3, 3), 0.5 + 0.2 * torch.randn(1, 3, 1)
+        self.same(self.given("Sample", image, points, *frame), [sampled(image, points, *frame)])
+
+    def test_landmarks_tell_the_heads_frame(self):
+        landmarks, head = torch.from_numpy(crops.targets(*seen_label())["landmarks"])[None], self.net.head_frame
+        inputs = landmarks, head.weights, head.middle
+        self.same(self.given("HeadFrame", *inputs), head_frame(*inputs))
+
+    def test_points_are_read_off_maps(self):
+        for n, points, rows, columns, d in ((1, 9, 4, 6, 2), (2, 5, 3, 5, 3)):
+            cells = rows * columns
+            inputs = 4 * torch.randn(n, points, rows, columns), torch.randn(points, cells), torch.rand(d, cells)
+            self.same(self.given("SoftArgmax", *inputs), [soft_argmax(*inputs)])
 
 
 class Stills(unittest.TestCase):

@@ -183,7 +183,7 @@ fn the_head_is_within_three_percent_of_its_distance_from_where_it_is() {
 
 #[test]
 fn gaze_follows_the_eyes() {
-    assert_below([6.4, 6.5], "degrees", |truth, told| {
+    assert_below([6.7, 6.5], "degrees", |truth, told| {
         let (t, p) = (truth.gaze_left + truth.gaze_right, told.gaze.left + told.gaze.right);
         t.angle_between(p).to_degrees()
     });
@@ -193,19 +193,19 @@ fn gaze_follows_the_eyes() {
 fn expressions_follow_the_truth() {
     // The least correlations, of our own networks and of the packaged ones.
     let floors = [
-        ("jawOpen", 0.95, 0.87),
+        ("jawOpen", 0.96, 0.87),
         ("mouthSmileLeft", 0.98, 0.93),
         ("mouthSmileRight", 0.98, 0.93),
-        ("eyeBlinkLeft", 0.96, 0.98),
+        ("eyeBlinkLeft", 0.98, 0.98),
         ("eyeBlinkRight", 0.97, 0.97),
-        ("mouthPucker", 0.87, 0.89),
-        ("browInnerUp", 0.94, 0.96),
-        ("browOuterUpLeft", 0.95, 0.96),
-        ("browOuterUpRight", 0.95, 0.96),
-        ("browDownLeft", 0.28, 0.32),
-        ("browDownRight", 0.34, 0.34),
-        ("mouthClose", 0.86, -1.0),
-        ("mouthUpperUpLeft", 0.88, 0.7),
+        ("mouthPucker", 0.91, 0.89),
+        ("browInnerUp", 0.95, 0.96),
+        ("browOuterUpLeft", 0.96, 0.96),
+        ("browOuterUpRight", 0.96, 0.96),
+        ("browDownLeft", 0.14, 0.32),
+        ("browDownRight", 0.23, 0.34),
+        ("mouthClose", 0.82, -1.0),
+        ("mouthUpperUpLeft", 0.93, 0.7),
     ];
     let reached = floors.map(|(name, own, packaged)| {
         let reach = |seen: &Seen| {

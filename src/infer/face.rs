@@ -63,7 +63,7 @@ const LIDS: [([usize; 2], [[usize; 2]; 3]); 2] =
     [([362, 263], [[386, 374], [385, 380], [387, 373]]), ([33, 133], [[159, 145], [158, 153], [160, 144]])];
 /// How far blinks, not yet stretched, are apart where the lids' gaps are apart by an eye's width: an eye is about 0.3 of its
 /// width open.
-const BLINK_OF_GAP: f32 = 1.0;
+const BLINK_OF_GAP: f32 = 1.3;
 const IMAGE: usize = 0;
 const NEUTRAL: usize = 1;
 const NEUTRAL_KNOWN: usize = 2;

@@ -10,7 +10,7 @@ from face.layers import convolution, enlarged, hidden
 from face.operators import sampled
 
 # Rows and columns of pixels, which a crop of 192 hardly resolves better.
-EYE, MOUTH = (40, 48), (40, 56)
+EYE, MOUTH = (40, 48), (48, 56)
 EYE_FEATURES, MOUTH_FEATURES = 48, 96
 FEATURES = 2 * EYE_FEATURES + MOUTH_FEATURES
 # Left eye, right eye, mouth: the order of all that is told.
@@ -31,7 +31,8 @@ class Sheet:
 
 
 LEFT_EYE = Sheet((0.0, 0.76), (0.44, -0.2), lambda x: 0.2 - 0.33 * x)
-LIPS = Sheet((-0.62, 0.62), (-0.28, -1.22), lambda x: 0.34 - 0.9 * x * x)
+# As far down as the chin of an open mouth.
+LIPS = Sheet((-0.62, 0.62), (-0.28, -1.408), lambda x: 0.34 - 0.9 * x * x)
 
 
 class Look(nn.Module):
@@ -43,7 +44,7 @@ class Look(nn.Module):
         rows, columns = size
         self.second, self.fourth, self.eighth = convolution(3, 16, 3, 2), convolution(16, 32, 3, 2), convolution(32, 56, 3, 2)
         self.eighth_up, self.fourth_up = convolution(56, 32, 1, relu=False), convolution(16, 16, 1, relu=False)
-        self.mix_fourth, self.mix_second = convolution(32, 16), convolution(16, 16)
+        self.mix_fourth, self.mix_second = convolution(32, 16), convolution(16, 16, 1)
         self.points = Keypoints(16, points, sheet.points(rows // 2, columns // 2))
         cells = (rows // 8) * (columns // 8)
         self.features = nn.Sequential(convolution(56, 24, 1), nn.Flatten(), hidden(24 * cells, features))

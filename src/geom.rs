@@ -10,6 +10,13 @@ use glam::{Affine2, Mat2, Mat3, Vec2, Vec3};
 pub const NEUTRAL_ROTATION: Mat3 =
     Mat3::from_cols(Vec3::new(1.0, 0.0, 0.0), Vec3::new(0.0, -1.0, 0.0), Vec3::new(0.0, 0.0, -1.0));
 
+/// The rotation by two columns made orthonormal, the third their cross product (Zhou et al. 2019).
+pub(crate) fn orthonormal(x: Vec3, y: Vec3) -> Mat3 {
+    let x = x.normalize_or(Vec3::X);
+    let y = (y - x * x.dot(y)).normalize_or(x.any_orthonormal_vector());
+    Mat3::from_cols(x, y, x.cross(y))
+}
+
 /// An axis-aligned box in image pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rect {

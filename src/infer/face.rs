@@ -14,7 +14,7 @@ use super::session::{Session, TensorSpec};
 use super::{InferError, Runtime};
 use crate::face::{BLENDSHAPE_COUNT, Blendshape, Blendshapes, Gaze, HeadPose, LANDMARK_COUNT, Landmarks};
 use crate::frame::Frame;
-use crate::geom::{Intrinsics, Roi};
+use crate::geom::{Intrinsics, Roi, orthonormal};
 use crate::solve::{AlignedLandmarks, tilt};
 use glam::{Mat3, Quat, Vec2, Vec3};
 use looks::Looks;
@@ -193,7 +193,7 @@ impl FaceNet {
         Parameters {
             roi: *roi,
             blendshapes,
-            rotation: rotation_from_6d(row(3)),
+            rotation: orthonormal(vectors(3, 0), vectors(3, 1)),
             origin: Vec2::new(place[0], place[1]),
             side_mm: 1000.0 * place[2].exp(),
             gaze: [0, 1].map(|i| vectors(5, i)),
@@ -227,14 +227,6 @@ fn told_apart(left: f32, right: f32, gaps: [f32; 2]) -> (f32, f32) {
 
 fn stretched(blink: f32) -> f32 {
     (blink + (BLINK_GAIN - 1.0) * (blink - BLINK_OPEN).max(0.0)).clamp(0.0, 1.0)
-}
-
-/// Two columns made orthonormal, the third their cross product (Zhou et al. 2019).
-fn rotation_from_6d(v: &[f32]) -> Mat3 {
-    let x = Vec3::from_slice(v).normalize_or(Vec3::X);
-    let y = Vec3::from_slice(&v[3..]);
-    let y = (y - x * x.dot(y)).normalize_or(x.any_orthonormal_vector());
-    Mat3::from_cols(x, y, x.cross(y))
 }
 
 /// The crop's camera in the frame's.

@@ -9,7 +9,7 @@ from face.keypoints import Keypoints
 from face.layers import convolution, enlarged, hidden
 from face.operators import sampled
 
-# Rows and columns of pixels, which a crop of 192 hardly resolves better.
+# Rows and columns. Of a face that fills its crop of 192 a cell is 1.3 pixels at the eyes, 1.9 at the mouth.
 EYE, MOUTH = (40, 48), (48, 56)
 EYE_FEATURES, MOUTH_FEATURES = 48, 96
 FEATURES = 2 * EYE_FEATURES + MOUTH_FEATURES

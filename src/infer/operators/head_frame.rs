@@ -1,13 +1,11 @@
 //! `facetrackd::HeadFrame`: where landmarks have the head's own frame, by one closed step.
 
 use super::{Function, Taken};
-use glam::{Mat3, Vec3};
-
-/// From the head's axes, y up and z to the camera, to the picture's.
-const UPRIGHT: Vec3 = Vec3::new(1.0, -1.0, -1.0);
+use crate::geom::{NEUTRAL_ROTATION, orthonormal};
+use glam::Vec3;
 
 /// Takes landmarks in a crop, by what they are to be multiplied for the place that stands for the head and for where its three axes
-/// point, and the head's origin as seen from that place.
+/// point, and where that place is in the head.
 ///
 /// Gives the head's turn, this in the picture's axes, it times the size, the origin in the crop, and the size.
 pub struct HeadFrame;
@@ -31,9 +29,9 @@ impl Function<3, 5> for HeadFrame {
             *mean = points.zip(weights).map(|(point, &weight)| weight * point).sum();
         }
         let [start, axes @ ..] = means;
-        let [x, y, z] = axes.map(|axis| axis * UPRIGHT);
-        let rotation = upright_from(x, y);
-        let in_picture = Mat3::from_diagonal(UPRIGHT) * rotation;
+        let [x, y, z] = axes.map(|axis| NEUTRAL_ROTATION * axis);
+        let rotation = orthonormal(x, y);
+        let in_picture = NEUTRAL_ROTATION * rotation;
         let scale = ((x.length_squared() + y.length_squared() + z.length_squared()) / 3.0).sqrt().max(1e-6);
         let scaled = in_picture * scale;
         for (out, matrix) in [(turn, rotation), (turned, in_picture), (crop_from_head, scaled)] {
@@ -44,20 +42,16 @@ impl Function<3, 5> for HeadFrame {
     }
 }
 
-/// The rotation whose first column points where `x` does, and whose second lies in the plane of both.
-fn upright_from(x: Vec3, y: Vec3) -> Mat3 {
-    let unit = |v: Vec3| v / v.length().max(1e-12);
-    let x = unit(x);
-    let y = unit(y - x.dot(y) * x);
-    Mat3::from_cols(x, y, x.cross(y))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use glam::Quat;
+    use crate::infer::session::{Session, TensorSpec};
+    use crate::infer::tests::runtime;
+    use glam::{Mat3, Quat};
     use proptest::prelude::*;
 
+    /// Made by `tests/fixtures/make_networks.py`: the operator alone, whose function of standard operators says 0.
+    const ONNX: &[u8] = include_bytes!("../../../tests/fixtures/head_frame.onnx");
     /// Of the head's origin and the ends of its axes: their mean, and where each axis points.
     const WEIGHTS: [f32; 16] = [
         0.25, 0.25, 0.25, 0.25, //
@@ -83,7 +77,7 @@ mod tests {
             [&mut turn, &mut turned, &mut scaled, &mut shift, &mut size],
         );
         let matrix = |rows: &[f32; 9]| Mat3::from_cols_array(rows).transpose();
-        assert_eq!(matrix(&turned), Mat3::from_diagonal(UPRIGHT) * matrix(&turn));
+        assert_eq!(matrix(&turned), NEUTRAL_ROTATION * matrix(&turn));
         let (turn, crop_from_head, shift) = (matrix(&turn), matrix(&scaled), Vec3::from(shift));
         Given { turn, crop_from_head, shift, size: size[0] }
     }
@@ -95,7 +89,7 @@ mod tests {
             place in prop::array::uniform3(-1f32..1.0),
         ) {
             let turn = Mat3::from_quat(Quat::from_axis_angle(Vec3::from(axis).normalize_or(Vec3::Y), angle));
-            let crop_from_head = Mat3::from_diagonal(UPRIGHT) * turn * size;
+            let crop_from_head = NEUTRAL_ROTATION * turn * size;
             let place = Vec3::from(place);
             let given = of([Vec3::ZERO, Vec3::X, Vec3::Y, Vec3::Z].map(|p| crop_from_head * p + place));
             prop_assert!(given.turn.abs_diff_eq(turn, 1e-3), "{} {turn}", given.turn);
@@ -103,6 +97,38 @@ mod tests {
             prop_assert!(given.shift.abs_diff_eq(place, 1e-4), "{} {place}", given.shift);
             prop_assert!((given.size - size).abs() < 1e-5, "{} {size}", given.size);
         }
+    }
+
+    #[test]
+    fn the_engine_takes_this_operator_and_not_the_files_own() {
+        let inputs = [
+            TensorSpec { name: "landmarks", shape: &[1, 4, 3] },
+            TensorSpec { name: "weights", shape: &[4, 4] },
+            TensorSpec { name: "middle", shape: &[3] },
+        ];
+        let outputs = [
+            TensorSpec { name: "crop_from_head", shape: &[1, 3, 3] },
+            TensorSpec { name: "shift", shape: &[1, 3, 1] },
+            TensorSpec { name: "size", shape: &[1, 1, 1] },
+        ];
+        let mut session = Session::from_bytes(&runtime(), "head_frame", ONNX, 1, &inputs, &outputs).unwrap();
+        let points = [
+            Vec3::new(0.4, 0.5, 0.1),
+            Vec3::new(0.7, 0.5, 0.1),
+            Vec3::new(0.4, 0.2, 0.1),
+            Vec3::new(0.4, 0.5, -0.2),
+        ];
+        let landmarks: Vec<f32> = points.iter().flat_map(Vec3::to_array).collect();
+        for (i, values) in [&landmarks[..], &WEIGHTS, &[0.25; 3]].into_iter().enumerate() {
+            session.input_mut(i).copy_from_slice(values);
+        }
+        session.run().unwrap();
+        let expected = of(points);
+        let rows = expected.crop_from_head.transpose();
+        assert_eq!(session.output(0), rows.to_cols_array());
+        assert_eq!(session.output(1), expected.shift.to_array());
+        assert_eq!(session.output(2), [expected.size]);
+        assert!(expected.size > 0.2);
     }
 
     #[test]

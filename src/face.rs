@@ -11,31 +11,52 @@ pub const LANDMARK_COUNT: usize = 478;
 /// The landmarks of one face: x, y in image pixels, z in the same scale, smaller is nearer to the camera.
 pub type Landmarks = [Vec3; LANDMARK_COUNT];
 
-/// For each of the 68 iBUG (300-W) points the landmark that stands nearest to it on annotated stills.
+/// Where the 68 iBUG (300-W) points lie: so much of the way from one landmark to another, before the first where that is negative. Annotators
+/// put them elsewhere than the mesh has its points, the jaw's beyond its rim; fitted to annotated stills by
+/// `training/correspondence/ibug.py`.
 #[rustfmt::skip]
-const IBUG68: [u16; 68] = [
+const IBUG68: [(u16, u16, f32); 68] = [
     // jaw, from the subject's right ear to the left
-    127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356,
+    (234, 177, -0.6), (93, 215, -0.5), (93, 227, -0.4), (132, 137, -0.45), (58, 177, -0.55), (136, 135, -0.55),
+    (150, 214, -0.2), (176, 170, -0.15), (152, 199, -0.2), (400, 395, -0.15), (379, 434, -0.2), (365, 364, -0.55),
+    (288, 401, -0.55), (361, 366, -0.45), (323, 447, -0.4), (323, 435, -0.5), (454, 401, -0.6),
     // brows, right then left
-    70, 63, 105, 66, 107, 336, 296, 334, 334, 300,
+    (70, 68, 0.15), (63, 105, 0.3), (52, 69, 0.3), (66, 53, -0.15), (107, 66, 0.2),
+    (336, 296, 0.2), (296, 283, -0.15), (282, 299, 0.3), (293, 334, 0.3), (300, 298, 0.15),
     // nose: bridge, then base
-    168, 197, 5, 4, 75, 99, 2, 326, 305,
+    (168, 197, 0.25), (197, 195, 0.25), (5, 4, 0.05), (4, 1, 0.3), (99, 203, 0.2), (97, 238, 0.2),
+    (2, 164, 0.1), (326, 458, 0.2), (328, 423, 0.2),
     // eyes, right then left
-    246, 160, 158, 173, 153, 144, 398, 385, 386, 466, 373, 380,
+    (33, 159, 0.2), (159, 30, 0.15), (158, 56, 0.15), (133, 222, 0.2), (153, 28, 0.15), (144, 159, 0.2),
+    (362, 442, 0.2), (385, 286, 0.15), (386, 260, 0.15), (263, 386, 0.2), (373, 386, 0.2), (380, 258, 0.15),
     // mouth: outer, then inner contour
-    61, 39, 37, 0, 267, 269, 292, 404, 314, 17, 84, 180, 62, 38, 12, 268, 308, 317, 14, 87,
+    (62, 57, 0.15), (39, 146, 0.15), (72, 2, 0.2), (11, 164, 0.2), (302, 2, 0.2), (269, 375, 0.15),
+    (292, 287, 0.15), (404, 335, 0.2), (315, 421, 0.2), (16, 200, 0.2), (85, 201, 0.2), (180, 106, 0.2),
+    (62, 191, 0.1), (38, 82, 0.2), (12, 13, 0.2), (268, 312, 0.2), (292, 415, 0.1), (317, 402, 0.2),
+    (14, 11, 0.05), (87, 178, 0.2),
 ];
-
-/// Points of the jaw that lie half way between their landmark and this one.
-const BETWEEN: [(usize, usize); 6] = [(2, 93), (3, 58), (4, 58), (12, 288), (13, 288), (14, 323)];
 
 /// The 68 points of the iBUG (300-W) annotation, in its order, in image pixels with their depth.
 pub fn ibug68(landmarks: &Landmarks) -> [Vec3; 68] {
-    let mut points = IBUG68.map(|i| landmarks[usize::from(i)]);
-    for (point, other) in BETWEEN {
-        points[point] = points[point].midpoint(landmarks[other]);
+    IBUG68.map(|(first, second, share)| {
+        landmarks[usize::from(first)].lerp(landmarks[usize::from(second)], share)
+    })
+}
+
+/// The one of the 68 points on the other side of the face.
+pub(crate) const fn mirrored_ibug(i: usize) -> usize {
+    match i {
+        0..=16 => 16 - i,
+        17..=26 => 43 - i,
+        31..=35 => 66 - i,
+        36..=39 | 42..=45 => 81 - i,
+        40 | 41 | 46 | 47 => 87 - i,
+        48..=54 => 102 - i,
+        55..=59 => 114 - i,
+        60..=64 => 124 - i,
+        65..=67 => 132 - i,
+        _ => i,
     }
-    points
 }
 
 macro_rules! blendshapes {
@@ -291,6 +312,7 @@ impl FaceSample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::solve::landmark_mirror;
 
     #[test]
     fn every_name_finds_its_blendshape() {
@@ -308,6 +330,16 @@ mod tests {
         assert_eq!(Blendshape::MouthSmileLeft.mirrored(), Blendshape::MouthSmileRight);
         assert_eq!(Blendshape::JawLeft.mirrored(), Blendshape::JawRight);
         assert_eq!(Blendshape::JawOpen.mirrored(), Blendshape::JawOpen);
+    }
+
+    #[test]
+    fn ibug_points_of_both_sides_are_mirror_images() {
+        let mirror = landmark_mirror();
+        for (i, (first, second, share)) in IBUG68.into_iter().enumerate() {
+            let [first, second] =
+                [first, second].map(|l| u16::try_from(mirror[usize::from(l)]).expect("of 478"));
+            assert_eq!(IBUG68[mirrored_ibug(i)], (first, second, share), "point {i}");
+        }
     }
 
     #[test]

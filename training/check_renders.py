@@ -14,14 +14,9 @@ import cv2
 import mediapipe as mp
 import numpy as np
 
+from correspondence.ibug import NEAREST
 from dataset import Shard, shard_paths
 
-#: The landmark of each iBUG point: `IBUG68` in src/face.rs.
-IBUG68 = [
-    127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356, 70, 63, 105, 66, 107, 336, 296, 334, 334, 300,
-    168, 197, 5, 4, 75, 99, 2, 326, 305, 246, 160, 158, 173, 153, 144, 398, 385, 386, 466, 373, 380,
-    61, 39, 37, 0, 267, 269, 292, 404, 314, 17, 84, 180, 62, 38, 12, 268, 308, 317, 14, 87,
-]
 HEAVY = 2 + 8 + 16 + 32  # tinted glass, cap, microphone, hand
 
 
@@ -60,7 +55,7 @@ def main():
             # In space, not in the picture: a turned head's eye corners come close together.
             scale = np.linalg.norm(label["head_mm"][33].astype(float) - label["head_mm"][263].astype(float))
             px_per_mm = np.linalg.norm(label["picture_from_frame"][:, 0]) * label["focal_px"] / label["translation_mm"][2]
-            error = np.linalg.norm(points[IBUG68] - ours[IBUG68], axis=1) / (scale * px_per_mm)
+            error = np.linalg.norm(points[NEAREST] - ours[NEAREST], axis=1) / (scale * px_per_mm)
             errors.append(error.mean())
             groups.append([error[a:b].mean() for a, b in [(0, 17), (17, 27), (27, 36), (36, 48), (48, 68)]])
     print(f"under 45 degrees of yaw, without heavy occluders: {asked} faces, {100 * found / max(asked, 1):.1f} % found")

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from correspondence.canonical import IRISES
+from correspondence.ibug import NEAREST
 from correspondence.surface import Landmarks478
 from render.camera import Camera, Pose, head_rotation, rot_y
 from render.pack import MM_PER_UNIT, Pack
@@ -29,12 +30,6 @@ NOISE = 0.8
 #: A webcam's own picture setting: contrast about middle grey, brightness in grey levels, saturation.
 CONTRAST, BRIGHTNESS, SATURATION = 1.1, 8.0, 1.08
 
-#: The landmarks next to the 68 iBUG points, `IBUG68` in src/face.rs.
-IBUG68 = [
-    127, 234, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 454, 356, 70, 63, 105, 66, 107, 336, 296, 334, 334, 300,
-    168, 197, 5, 4, 75, 99, 2, 326, 305, 246, 160, 158, 173, 153, 144, 398, 385, 386, 466, 373, 380,
-    61, 39, 37, 0, 267, 269, 292, 404, 314, 17, 84, 180, 62, 38, 12, 268, 308, 317, 14, 87,
-]
 
 LOOKS = Looks(
     skin="young_lightskinned_female3", brow="eyebrow008", iris="brownlight", hair="long01",
@@ -71,7 +66,7 @@ def truth_of(pack, landmarks, camera, scene, values):
         "coefficients": [round(v, 4) for v in values.values()],
         "rotation": flat(scene.pose.rotation, 5), "translation_mm": flat(scene.pose.translation_mm, 2),
         "gaze_left": flat(left, 4), "gaze_right": flat(right, 4),
-        "ibug68": flat(image[IBUG68], 1), "iris": flat(image[[468, 473]], 1),
+        "ibug68": flat(image[NEAREST], 1), "iris": flat(image[[468, 473]], 1),
     }
 
 
@@ -142,7 +137,7 @@ def write_truth(path, camera, names, frames):
     head = {
         "about": "what is true in demo.avi; see README.md", "fps": motion.FPS, "width": camera.width, "height": camera.height,
         "fov_deg": FOV_DEG, "focal_px": round(float(camera.focal_px), 4), "center_px": [camera.width / 2, camera.height / 2],
-        "names": names, "ibug68_landmarks": IBUG68, "eyes_shut": shut_events(frames, names),
+        "names": names, "ibug68_landmarks": NEAREST, "eyes_shut": shut_events(frames, names),
     }
     dump = lambda v: json.dumps(v, separators=(",", ":"))
     lines = ",\n".join(f"{dump(k)}:{dump(v)}" for k, v in head.items())

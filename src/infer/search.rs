@@ -4,6 +4,7 @@ use super::detector::Range;
 use crate::frame::Frame;
 use crate::geom::Roi;
 use glam::Vec2;
+use std::f32::consts::FRAC_PI_2;
 
 /// One run of a detector.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Step {
     pub region: Roi,
     /// Whether weak detections count too; they must convince the landmark network all the more.
     pub weak: bool,
+    /// The least presence of a face found here, where that is more than is asked of all.
+    pub presence_min: f32,
 }
 
 impl Step {
@@ -21,16 +24,27 @@ impl Step {
     pub fn whole(frame: &Frame, range: Range) -> Self {
         let size = Vec2::new(frame.width as f32, frame.height as f32);
         let region = Roi { center: size * 0.5, side: size.max_element(), rotation_rad: 0.0 };
-        Self { range, region, weak: false }
+        Self { range, region, weak: false, presence_min: 0.0 }
+    }
+
+    /// The whole image, turned so that a head which lies on this side is upright in it: 1 or -1.
+    fn lying(frame: &Frame, side: f32) -> Self {
+        let whole = Self::whole(frame, Range::Short);
+        let region = Roi { rotation_rad: side * FRAC_PI_2, ..whole.region };
+        Self { region, presence_min: PRESENCE_LYING, ..whole }
     }
 
     /// Around a region where a face is or was.
     pub fn around(roi: &Roi) -> Self {
         // Half a face of room at each side: as far as a head gets in a frame or two.
-        Self { range: Range::Short, region: Roi { side: roi.side * 1.5, ..*roi }, weak: false }
+        let region = Roi { side: roi.side * 1.5, ..*roi };
+        Self { range: Range::Short, region, weak: false, presence_min: 0.0 }
     }
 }
 
+/// Of a face that lies on its side: such are rare, and a picture that is turned shows faces where there are none. Of 215 pictures without one, one
+/// passed for a face by 0.72; what was found on stills had 0.93 at the least.
+const PRESENCE_LYING: f32 = 0.9;
 /// A smaller tile would only be enlarged, and shows what the whole image shows.
 const TILE_SIDE_MIN: f32 = 128.0;
 /// A film's frames share the further steps between so many.
@@ -50,7 +64,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { steps: Vec::with_capacity(4 + 2 * TILES_MAX), next: 0, turn: 0 }
+        Self { steps: Vec::with_capacity(6 + TILES_MAX), next: 0, turn: 0 }
     }
 }
 
@@ -64,6 +78,7 @@ impl Plan {
         let always = self.steps.len();
         self.steps.push(Step::whole(frame, Range::Full));
         self.steps.push(Step { weak: true, ..Step::whole(frame, Range::Short) });
+        self.steps.extend([1.0, -1.0].map(|side| Step::lying(frame, side)));
         self.add_tiles(frame);
         if !frame.starts_sequence {
             let others = self.steps.len() - always;
@@ -87,7 +102,7 @@ impl Plan {
             for x in 0..count.x as usize {
                 let share = Vec2::new(x as f32, y as f32) / (count - 1.0).max(Vec2::ONE);
                 let region = Roi { center: share * span + 0.5 * side, side, rotation_rad: 0.0 };
-                self.steps.push(Step { range: Range::Full, region, weak: false });
+                self.steps.push(Step { range: Range::Full, region, weak: false, presence_min: 0.0 });
             }
         }
     }

@@ -305,7 +305,7 @@ impl Tracker {
                 continue;
             }
             self.detect(frame, &step)?;
-            self.try_found(frame, step.weak, least)?;
+            self.try_found(frame, step.weak, least.max(step.presence_min))?;
             if self.tracks.len() >= enough {
                 break;
             }

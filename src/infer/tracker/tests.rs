@@ -2,6 +2,7 @@ use super::*;
 use crate::capture::{CaptureConfig, Next, Source, SourceSpec};
 use crate::frame::PixelFormat;
 use crate::infer::tests::{pack, runtime};
+use glam::Vec3;
 use std::path::Path;
 
 const FRAME_TIME: Duration = Duration::from_millis(33);
@@ -102,6 +103,37 @@ fn a_still_in_a_mirror_is_read_as_the_mirror_image() {
     // Detectors are no mirror images of themselves, so that the looks start from places apart.
     let mean = (0..mirror.len()).map(apart).sum::<f32>() / mirror.len() as f32;
     assert!(mean < 0.01 * here.reading.landmarks[33].distance(here.reading.landmarks[263]), "{mean} pixels");
+}
+
+/// The picture turned about its middle, clockwise; where nothing is known, its middle's grey.
+fn turned(frame: &Frame, angle: f32) -> Frame {
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    let middle = Vec2::new(width as f32, height as f32) * 0.5;
+    let pixel = |i: usize| {
+        let to = Vec2::new((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
+        let from =
+            (middle + Vec2::from_angle(-angle).rotate(to - middle)).clamp(Vec2::ZERO, 2.0 * middle - 1.0);
+        frame.data[from.y as usize * width + from.x as usize]
+    };
+    Frame { data: (0..width * height).map(pixel).collect(), ..frame.clone() }
+}
+
+#[test]
+fn a_head_tilted_beyond_its_shoulder_is_found_in_a_still() {
+    let upright = Frame { still: true, ..face() };
+    let middle = Vec2::new(upright.width as f32, upright.height as f32) * 0.5;
+    let mut tracker = tracker_of(Models::Own, 1);
+    let here = tracker.track(&upright).unwrap()[0].clone();
+    let eyes = here.reading.landmarks[33].distance(here.reading.landmarks[263]);
+    for degrees in [120.0f32, -120.0] {
+        let angle = degrees.to_radians();
+        let seen = tracker.track(&turned(&upright, angle)).unwrap();
+        assert_eq!(seen.len(), 1, "{degrees} degrees");
+        let there = |p: &Vec3| middle + Vec2::from_angle(angle).rotate(p.truncate() - middle);
+        let points = here.reading.landmarks.iter().zip(seen[0].reading.landmarks.iter());
+        let mean = points.map(|(a, b)| there(a).distance(b.truncate())).sum::<f32>() / 478.0;
+        assert!(mean < 0.03 * eyes, "{degrees} degrees: {mean} pixels, {eyes} between the eyes");
+    }
 }
 
 #[test]

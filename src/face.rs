@@ -11,8 +11,8 @@ pub const LANDMARK_COUNT: usize = 478;
 /// The landmarks of one face: x, y in image pixels, z in the same scale, smaller is nearer to the camera.
 pub type Landmarks = [Vec3; LANDMARK_COUNT];
 
-/// Where the 68 iBUG (300-W) points lie: so much of the way from one landmark to another, before the first where that is negative. Annotators
-/// put them elsewhere than the mesh has its points, the jaw's beyond its rim; fitted to annotated stills by
+/// Where the 68 iBUG (300-W) points lie: so much of the way from one landmark to another, before the first where that is negative.
+/// Annotators put them elsewhere than the mesh has its points, the jaw's beyond its rim. Fitted to annotated stills by
 /// `training/correspondence/ibug.py`.
 #[rustfmt::skip]
 const IBUG68: [(u16, u16, f32); 68] = [

@@ -13,10 +13,10 @@ pub struct Step {
     pub range: Range,
     /// The square to search.
     pub region: Roi,
-    /// Whether weak detections count too; they must convince the landmark network all the more.
+    /// Whether weak detections count too.
     pub weak: bool,
-    /// The least presence of a face found here, where that is more than is asked of all.
-    pub presence_min: f32,
+    /// Whether a head is looked for that lies on its side.
+    pub lying: bool,
 }
 
 impl Step {
@@ -24,32 +24,34 @@ impl Step {
     pub fn whole(frame: &Frame, range: Range) -> Self {
         let size = Vec2::new(frame.width as f32, frame.height as f32);
         let region = Roi { center: size * 0.5, side: size.max_element(), rotation_rad: 0.0 };
-        Self { range, region, weak: false, presence_min: 0.0 }
+        Self { range, region, weak: false, lying: false }
     }
 
     /// The whole image, turned so that a head which lies on this side is upright in it: 1 or -1.
     fn lying(frame: &Frame, side: f32) -> Self {
         let whole = Self::whole(frame, Range::Short);
         let region = Roi { rotation_rad: side * FRAC_PI_2, ..whole.region };
-        Self { region, presence_min: PRESENCE_LYING, ..whole }
+        Self { region, lying: true, ..whole }
+    }
+
+    /// Whether what is found must convince the landmark network all the more. Turned pictures show faces where there are none: of 211
+    /// without one, one had a presence of 0.72; heads that lie on stills of AFLW2000-3D have 0.93 at the least.
+    pub fn is_doubtful(&self) -> bool {
+        self.weak || self.lying
     }
 
     /// Around a region where a face is or was.
     pub fn around(roi: &Roi) -> Self {
         // Half a face of room at each side: as far as a head gets in a frame or two.
         let region = Roi { side: roi.side * 1.5, ..*roi };
-        Self { range: Range::Short, region, weak: false, presence_min: 0.0 }
+        Self { range: Range::Short, region, weak: false, lying: false }
     }
 }
-
-/// The least presence of a face that lies on its side: such are rare, and a turned picture shows faces where there are none. Of 211
-/// pictures without one, one passed for a face by 0.72; what is found on stills of AFLW2000-3D has 0.93 at the least.
-const PRESENCE_LYING: f32 = 0.9;
 
 /// A smaller tile would only be enlarged, and shows what the whole image shows.
 const TILE_SIDE_MIN: f32 = 128.0;
 /// A film's frames share the further steps between so many.
-const TURNS: usize = 5;
+const TURNS: usize = 6;
 /// The most tiles that an image is cut into.
 const TILES_MAX: usize = 16;
 
@@ -103,7 +105,7 @@ impl Plan {
             for x in 0..count.x as usize {
                 let share = Vec2::new(x as f32, y as f32) / (count - 1.0).max(Vec2::ONE);
                 let region = Roi { center: share * span + 0.5 * side, side, rotation_rad: 0.0 };
-                self.steps.push(Step { range: Range::Full, region, weak: false, presence_min: 0.0 });
+                self.steps.push(Step { range: Range::Full, region, weak: false, lying: false });
             }
         }
     }

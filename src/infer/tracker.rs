@@ -62,7 +62,7 @@ const TRUST_CALM: u32 = 3;
 const TRUST_MAX: u32 = 5;
 /// Seconds between looks at a face of little trust.
 const LOOK_INTERVAL_DOUBT_S: f32 = 0.2;
-/// A weak detection needs this presence.
+/// What is found by a weak detection, or lying, needs this presence.
 const PRESENCE_SURE: f32 = 0.9;
 /// Presences that are looked for in a still, one after the other: without the first, 290 stills' heads are .01 to .05 degrees
 /// further off.
@@ -305,7 +305,7 @@ impl Tracker {
                 continue;
             }
             self.detect(frame, &step)?;
-            self.try_found(frame, step.weak, least.max(step.presence_min))?;
+            self.try_found(frame, step.is_doubtful(), least)?;
             if self.tracks.len() >= enough {
                 break;
             }
@@ -330,13 +330,13 @@ impl Tracker {
     }
 
     /// Starts a track for each detection that turns out to be a face, as long as there is room.
-    fn try_found(&mut self, frame: &Frame, weak: bool, least: f32) -> Result<(), InferError> {
+    fn try_found(&mut self, frame: &Frame, doubtful: bool, least: f32) -> Result<(), InferError> {
         for i in 0..self.found.len() {
             if self.tracks.len() == self.config.faces {
                 break;
             }
             let roi = self.reader.first_roi(&self.found[i]);
-            if let Some((presence, roi)) = self.try_face(frame, &roi, weak, least)? {
+            if let Some((presence, roi)) = self.try_face(frame, &roi, doubtful, least)? {
                 self.start(frame, presence, roi);
             }
         }

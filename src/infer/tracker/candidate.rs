@@ -31,7 +31,7 @@ impl Tracker {
         &mut self,
         frame: &Frame,
         detected: &Roi,
-        weak: bool,
+        doubtful: bool,
         least: f32,
     ) -> Result<Option<(f32, Roi)>, InferError> {
         let known = |roi: &Roi, tracks: &[Track]| tracks.iter().any(|t| same_face(&t.roi, roi));
@@ -39,7 +39,7 @@ impl Tracker {
             return Ok(None);
         }
         let mut presence = self.reader.read(frame, detected, None, &mut self.trial)?;
-        let sides = self.sides(frame, weak);
+        let sides = self.sides(frame, doubtful);
         if presence < least && !sides.is_empty() {
             let next = self.reader.next_roi(&self.trial);
             let again = self.look_on(frame, &next, 0.0)?;
@@ -58,7 +58,7 @@ impl Tracker {
         }
         if presence < least {
             // A reader that knows its doubt has none without reason: what it then reads is no face, or not the whole of one.
-            let perhaps = !weak && presence >= PRESENCE_BACKED && !self.reader.knows_its_doubt();
+            let perhaps = !doubtful && presence >= PRESENCE_BACKED && !self.reader.knows_its_doubt();
             let backed = perhaps && self.is_confirmed(frame, detected, Side::Trial)?;
             return Ok(backed.then_some((presence, *detected)));
         }
@@ -73,7 +73,7 @@ impl Tracker {
             std::mem::swap(&mut self.trial, &mut self.second);
         }
         let roi = self.reader.next_roi(&self.trial);
-        let sure = !weak || presence >= PRESENCE_SURE;
+        let sure = !doubtful || presence >= PRESENCE_SURE;
         if !sure || !is_plausible(&roi, frame) || !self.is_confirmed(frame, &roi, Side::Trial)? {
             return Ok(None);
         }
@@ -81,8 +81,8 @@ impl Tracker {
     }
 
     /// From where else to look.
-    fn sides(&self, frame: &Frame, weak: bool) -> &'static [(f32, f32)] {
-        match (frame.still && self.reader.knows_its_doubt(), weak) {
+    fn sides(&self, frame: &Frame, doubtful: bool) -> &'static [(f32, f32)] {
+        match (frame.still && self.reader.knows_its_doubt(), doubtful) {
             (true, _) => &SIDES,
             (false, true) => &[],
             (false, false) => &SIDES[..2],

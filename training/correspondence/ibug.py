@@ -32,6 +32,8 @@ NEAREST = [
 STEP = 0.05
 # How much a point's shares cost: those far outside of their two landmarks carry on the noise of both.
 NOISE = 5e-5
+# Eye distances between the two landmarks of a line at most, on the jaw and elsewhere.
+REACH_JAW, REACH = 0.39, 0.29
 # Of the face's size. What is worse was not the same face.
 MISS_MAX = 0.15
 
@@ -91,16 +93,12 @@ def place(landmarks, points, point, contour, shares, head):
     offset = seen - wanted[:, :, None]
     first = contour[int(np.linalg.norm(offset[:, :, contour], axis=0).mean(0).argmin())]
     miss = np.linalg.norm(offset[:, :, first], axis=0)
-    reach = 0.39 if point < 9 else 0.29
+    others = {first: neighbours(first, head, REACH_JAW if contour is _JAW else REACH) for first in contour}
+    lines = [first for first in contour if MIRROR68[point] != point or LANDMARK_MIRROR[first] == first]
     for _ in range(3):
         # The mean of distances, by weighted squares.
         weight = 1 / np.maximum(miss, 0.01)
-        best = min(
-            candidate(seen, wanted, weight, first, neighbours(first, head, reach), shares)
-            for first in contour
-            if MIRROR68[point] != point or LANDMARK_MIRROR[first] == first
-        )
-        _, *found = best
+        _, *found = min(candidate(seen, wanted, weight, first, others[first], shares) for first in lines)
         miss = np.linalg.norm(at(seen, *found) - wanted, axis=0)
     return found
 

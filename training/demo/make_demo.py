@@ -30,7 +30,6 @@ NOISE = 0.8
 #: A webcam's own picture setting: contrast about middle grey, brightness in grey levels, saturation.
 CONTRAST, BRIGHTNESS, SATURATION = 1.1, 8.0, 1.08
 
-
 LOOKS = Looks(
     skin="young_lightskinned_female3", brow="eyebrow008", iris="brownlight", hair="long01",
     hair_colour=HAIR_COLOURS[3], cloth=np.array([.05, .11, .16]), gloss=.09,

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from expression.align import AXES_FIT, MIDDLE, STABLE, WEIGHT
-from expression.coefficients import INDEX
+from expression.coefficients import INDEX, NAMES
 from face import keypoints, regions
 from face.data import SIZE
 from face.keypoints import Keypoints
@@ -22,7 +22,7 @@ from face.operators import head_frame
 from face.regions import Regions
 
 POINTS, COEFFICIENTS, IDENTITY = 478, 52, 100
-FEATURES, SHAPE, MODES = 192, 96, 96
+FEATURES, SHAPE, MODES, DEVIATION_MODES = 192, 96, 96, 32
 LIGHT = 9 * 3
 # Channels on the way back up to the map of keypoints.
 WIDTH = 40
@@ -135,7 +135,8 @@ class FaceNet(nn.Module):
         self.modes = nn.Linear(MODES, POINTS * 3)
         # How far each landmark follows the points that eyes and mouth were seen at from the front.
         self.settle = nn.Linear(len(regions.POINTS), POINTS, bias=False)
-        self.log_sigma = nn.Linear(FEATURES, POINTS)
+        # Points that are unsure are so in company: of 192 modes these hold all but .07 % of the weights' energy.
+        self.log_sigma = nn.Sequential(nn.Linear(FEATURES, DEVIATION_MODES), nn.Linear(DEVIATION_MODES, POINTS))
         # The pose that the landmarks have, and what it is off by. The head's own axes and origin are not those of its landmarks.
         self.axes, self.origin = nn.Parameter(torch.eye(3)[:, :2].contiguous()), nn.Parameter(torch.zeros(3, 1))
         self.pose = nn.Sequential(hidden(FEATURES + points + 9, 96), nn.Linear(96, 6 + 3))
@@ -151,24 +152,33 @@ class FaceNet(nn.Module):
         self.neutral = nn.Linear(len(SHAPED) * 3, SHAPE) if neutral else None
         told = FEATURES + regions.FEATURES + 2 * len(regions.POINTS) + (2 if neutral else 1) * SHAPE
         self.expression = nn.Sequential(hidden(told, 192), nn.Linear(192, COEFFICIENTS))
+        # What goes together in faces puts right what each movement looks like by itself, but for eyes and brows, which do as they
+        # please: told by the company that a movement keeps, a wink and a frown over an open mouth are lost.
+        self.together = nn.Sequential(hidden(COEFFICIENTS, 128), nn.Linear(128, COEFFICIENTS))
+        # Logarithm of each coefficient's deviation, which training alone asks for: the exported network does not tell it.
+        self.doubt = nn.Sequential(hidden(told, 64), nn.Linear(64, COEFFICIENTS))
         self.register_buffer("neutral_mean", torch.zeros(POINTS, 3))
         self.register_buffer("settled", torch.tensor(regions.POINTS), persistent=False)
         at = torch.tensor([INDEX[name + side] for side in ("Left", "Right") for name in SIDED])
         self.register_buffer("where_sided", nn.functional.one_hot(at, COEFFICIENTS).float(), persistent=False)
+        lower = torch.tensor([not name.startswith(("eye", "brow")) for name in NAMES])
+        self.register_buffer("put_right", lower.float(), persistent=False)
         self.register_buffer("shaped", torch.tensor(SHAPED), persistent=False)
         self.reset()
 
     def reset(self):
         """What heads say before they have learnt."""
         with torch.no_grad():
-            for head in (self.log_sigma, self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
+            for head in (self.log_sigma[-1], self.scene, self.identity, self.presence, self.pose[-1], self.eyes[-1]):
                 head.weight.mul_(0.1)
             nn.init.zeros_(self.correction[-1].weight)
             nn.init.zeros_(self.correction[-1].bias)
-            for layer in (self.settle, self.sided):
+            for layer in (self.settle, self.sided, self.together[-1], self.doubt[-1]):
                 nn.init.zeros_(layer.weight)
-            nn.init.zeros_(self.sided.bias)
-            self.log_sigma.bias.fill_(-3.5)
+            for layer in (self.sided, self.together[-1]):
+                nn.init.zeros_(layer.bias)
+            self.doubt[-1].bias.fill_(-2.0)
+            self.log_sigma[-1].bias.fill_(-3.5)
             self.pose[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 0, -2]))
             self.eyes[-1].bias.copy_(torch.tensor([0.0, 0, 1, 0.8]))
 
@@ -250,6 +260,7 @@ class FaceNet(nn.Module):
         gaze, openness, sided = self.look(features, aside, frame)
         shapes = self.shapes(frame.to_head(landmarks.detach()[:, self.shaped]), neutral, known)
         told = torch.cat([f, features, aside.flatten(1), *shapes], 1)
+        alone = sided + self.expression(told)
         pose = self.pose(torch.cat([f, seen, frame.turn.flatten(1)], 1))
         rotation = pose[:, :6] + (frame.turned @ self.axes).transpose(1, 2).flatten(1)
         origin = frame.to_crop(self.origin)[:, :2, 0]
@@ -266,8 +277,15 @@ class FaceNet(nn.Module):
             "light": self.scene(f).view(-1, 9, 3),
             "identity": self.identity(f),
             "presence": self.presence(f),
-            "blendshapes": sided + self.expression(told),
+            "blendshapes": self.as_one(alone),
+            "doubt": self.doubt(told.detach()),
         }
+
+    def as_one(self, alone):
+        """The coefficients of a face, of what each movement looks like by itself."""
+        more = self.together(alone)
+        # Rows for eyes and brows, which are nought at first, stay so in training: the product need not ask.
+        return alone + (more * self.put_right if self.training else more)
 
     def look(self, features, aside, frame):
         """(n, 2, 3) where the eyes look in the crop, (n, 2) how far they are open, and their share of the coefficients. One

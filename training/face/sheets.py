@@ -10,12 +10,12 @@ what `train.py` writes.
 import torch
 
 from face.data import as_input, loader
-from face.heads import add_own_arguments, drawn, faces_of, remembered, told_how_far
+from face.together import add_own_arguments, drawn, faces_of, remembered, told_how_far
 from face.loss import MAPPED, Loss, floats
 from face.train import calibrated, measure, started
 from loop import Loop, device, half_precision
 
-PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression")
+PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "doubt")
 LABELS = ("landmarks", "blendshapes", "gaze", "openness", "neutral", "still", "from_unit")
 
 

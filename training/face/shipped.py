@@ -36,7 +36,8 @@ def shipped(path):
         mean[net.settled] = nameless[3, len(net.settled)].T
         mean[net.shaped] = nameless[len(net.shaped), 3]
         weights |= {"settle.weight": nameless[tuple(net.settle.weight.T.shape)].T, "neutral_mean": mean}
-        net.load_state_dict({name: weights[name] for name in expected})
+        # What training alone asks for is not in the file, and begins anew.
+        net.load_state_dict({name: value if name.startswith("doubt.") else weights[name] for name, value in expected.items()})
     except (KeyError, RuntimeError) as error:
         raise ShippedError(f"{path} does not hold this network's weights ({error}); export it anew with face.export") from error
     sharpen(net, SHARPNESS)

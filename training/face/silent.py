@@ -14,6 +14,7 @@ def readers(net):
         net.pose[0]: [net.pose[1]],
         net.eyes[0]: [net.eyes[1], net.sided],
         net.expression[0]: [net.expression[1]],
+        net.together[0]: [net.together[1]],
     }
 
 

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Train what the face network says of mouth, jaw, nose and inner brows by itself.
+"""Train what the face network knows of movements that go together.
 
-All before the last head looks at each view once, which is what takes the time; what it tells the head is kept, and the head
-learns from it over and over, in minutes. Nothing else changes: landmarks, pose, gaze, presence, light, and the coefficients
-of eyes and outer brows, which have a head of their own, stay as they are but for rounding. Writes
-RUN/views.pt, from which another run of the same start and data goes on at once, and what `train.py` writes.
+All before looks at each view once, which is what takes the time; what it says of each movement by itself is kept, and
+`FaceNet.together` learns from it over and over, in minutes. Nothing else changes. Writes RUN/views.pt, from which another run of the
+same start and data goes on at once, and what `train.py` writes.
 """
 
 import argparse
@@ -19,6 +18,7 @@ from face.silent import listening
 from face.train import calibrated, measure, started
 from loop import Loop, add_arguments, device
 
+PARTS = ("together", "doubt")
 TELL_EVERY = 10_000
 
 
@@ -58,40 +58,19 @@ def told_how_far(count, more, views):
 
 @torch.no_grad()
 def kept(net, batches, views):
-    """What the head is told of so many views, the eyes' share, and what both should say. Views 2k and 2k + 1 show the same face."""
+    """What so many views show, what was said of each coefficient by itself, and what should be. Views 2k and 2k + 1 show the same face."""
     net.eval()
     parts, count = [], 0
     for batch in batches:
         truth = faces_of(batch)
-        with listening([net.expression]) as inputs:
-            out = net(as_input(truth["image"]), *calibrated(truth["neutral"]))
-        told = inputs[net.expression]
-        parts.append({"told": told.half(), "eyes": out["blendshapes"] - net.expression(told), "blendshapes": truth["blendshapes"], "still": truth["still"]})
-        count = told_how_far(count, len(told), views)
+        with listening([net.expression, net.together]) as inputs:
+            net(as_input(truth["image"]), *calibrated(truth["neutral"]))
+        seen = {"told": inputs[net.expression].half(), "alone": inputs[net.together]}
+        parts.append(seen | {name: truth[name] for name in ("blendshapes", "still")})
+        count = told_how_far(count, len(truth["still"]), views)
         if count >= views:
             break
     return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-
-
-class Unchanged:
-    """The coefficients of eyes and outer brows: their rows, and the hidden units that these rows listen to. Where they listen to
-    all units, only the other rows learn."""
-
-    def __init__(self, net):
-        self.rows = net.where_sided.sum(0) > 0
-        self.units = (net.expression[1].weight[self.rows] != 0).any(0)
-        self.before = [values[which].detach().clone() for values, which in self.parts(net)]
-
-    def parts(self, net):
-        (linear, norm, _), out = net.expression[0], net.expression[1]
-        per_unit = (linear.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        return [(v, self.units) for v in per_unit] + [(v, self.rows) for v in (out.weight, out.bias)]
-
-    @torch.no_grad()
-    def put_back(self, net):
-        """Undoes what steps did to them."""
-        for (values, which), before in zip(self.parts(net), self.before):
-            values[which] = before
 
 
 def remembered(a, look):
@@ -110,15 +89,14 @@ def remembered(a, look):
 
 
 def said(net, seen):
-    """The coefficients of views that were kept: the eyes' share, and the head's."""
-    return {"blendshapes": seen["eyes"] + net.expression(seen["told"].float())}
+    """The coefficients of views that were kept, and how far they may be off."""
+    return {"blendshapes": net.as_one(seen["alone"]), "doubt": net.doubt(seen["told"].float())}
 
 
-def losses(loss, net, seen, unchanged):
+def losses(loss, net, seen):
     """The terms of the loss of some of the views that were kept."""
-    unchanged.put_back(net)
     out = said(net, seen)
-    terms = {"blendshapes": loss.expression(out["blendshapes"], seen["blendshapes"])}
+    terms = {"blendshapes": loss.expression(out["blendshapes"], seen["blendshapes"], out["doubt"])}
     still = (seen["still"] > 0.5).view(-1, 2).all(1)
     if still.any():
         terms["steady"] = loss.calm(*pairs(out, still))
@@ -141,14 +119,10 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     net, loss = started(a).to(device()), Loss().to(device())
-    net.learn_only(["expression"])
+    net.learn_only(PARTS)
     views = remembered(a, lambda: kept(net, loader(a.data, [], 96, a.workers, a.seed), a.views))
-    unchanged = Unchanged(net)
-    terms = lambda net, batch, _progress: losses(loss, net, batch, unchanged)
-    loop = Loop(a, net, lambda seed: drawn(views, a.batch, seed, a.winks), terms, measure(a), {"neutral": True})
-    loop.run()
-    unchanged.put_back(loop.average)
-    loop.finish()
+    terms = lambda net, batch, _progress: losses(loss, net, batch)
+    Loop(a, net, lambda seed: drawn(views, a.batch, seed, a.winks), terms, measure(a), {"neutral": True}).run()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ what `train.py` writes.
 
 import torch
 
-from face.data import as_input, loader
-from face.together import add_own_arguments, drawn, faces_of, remembered, told_how_far
-from face.loss import MAPPED, Loss, floats
-from face.train import calibrated, measure, started
-from loop import Loop, device, half_precision
+from face.data import as_input
+from face.loss import MAPPED, floats
+from face.train import calibrated
+from face.views import add_own_arguments, faces_of, learn, told_how_far
+from loop import device, half_precision
 
 PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "doubt")
 LABELS = ("landmarks", "blendshapes", "gaze", "openness", "neutral", "still", "from_unit")
@@ -74,16 +74,5 @@ def losses(loss, net, seen, progress):
     return terms
 
 
-def main():
-    a = arguments()
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(a.seed)
-    net, loss = started(a).to(device()), Loss().to(device())
-    net.learn_only(PARTS)
-    views = remembered(a, lambda: kept(net, loader(a.data, [], 96, a.workers, a.seed), a.views))
-    terms = lambda net, batch, progress: losses(loss, net, batch, progress)
-    Loop(a, net, lambda seed: drawn(views, a.batch, seed, a.winks), terms, measure(a), {"neutral": True}).run()
-
-
 if __name__ == "__main__":
-    main()
+    learn(arguments(), PARTS, kept, losses)

@@ -21,8 +21,10 @@ use std::path::PathBuf;
   facetrackd render-faces --assets pack --count 20000 --out faces --seed 1
   facetrackd render-faces --assets pack --count 2000 --out frames --frame --size 640
   facetrackd render-faces --assets pack --count 2000 --out recorded --expressions recorded
+  facetrackd render-faces --assets pack --count 2000 --out resting --expressions recorded --at-rest
   facetrackd render-faces --assets pack --sheet sheet.png --count 100
   facetrackd render-faces --assets pack --clip motion --count 600 --out clip --size 640")]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct RenderFacesArgs {
     /// Folder of the head asset pack
     #[arg(long, value_name = "DIR")]
@@ -63,6 +65,9 @@ pub struct RenderFacesArgs {
     /// What the faces do; a clip has its own motion
     #[arg(long, value_enum, default_value = "mixed", conflicts_with = "clip")]
     pub expressions: Expressions,
+    /// The people, places and light of the same seed, with their faces at rest and nearly facing the camera
+    #[arg(long, conflicts_with = "clip")]
+    pub at_rest: bool,
     /// Faces in a file of the data set
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub shard: u64,
@@ -163,6 +168,7 @@ pub fn render_faces(args: &RenderFacesArgs) -> Result<(), RenderError> {
         yaw_min_rad: args.yaw_min.to_radians(),
         occluders: !args.no_occluders,
         expressions: args.expressions,
+        at_rest: args.at_rest,
     };
     let workers =
         args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)).max(1);
@@ -187,11 +193,15 @@ fn data_set(
     out: &std::path::Path,
 ) -> Result<(), RenderError> {
     let (width, height) = picture_size(args);
-    let settings = json!({
+    let mut settings = json!({
         "format": 1, "seed": args.seed, "picture": [width, height], "kind": if args.frame { "frame" } else { "crop" },
         "faults": options.faults, "occluders": options.occluders, "yaw_max_degrees": args.yaw_max,
         "yaw_min_degrees": args.yaw_min, "shard": args.shard, "expressions": args.expressions,
     });
+    if args.at_rest {
+        // Absent elsewhere: data sets that were begun before are continued.
+        settings["at_rest"] = true.into();
+    }
     let set = DataSet::open(out, settings, args.shard)?;
     let shards = args.count.div_ceil(args.shard);
     let open: Vec<u64> = (0..shards)

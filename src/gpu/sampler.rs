@@ -16,6 +16,7 @@ pub use expression::{Expressions, from_motion, tidy};
 
 /// What is asked of the sampler.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct SamplerOptions {
     /// Draw whole frames rather than crops.
     pub whole_frame: bool,
@@ -31,6 +32,8 @@ pub struct SamplerOptions {
     pub occluders: bool,
     /// What faces do.
     pub expressions: Expressions,
+    /// The same people in the same light, at rest and nearly facing the camera.
+    pub at_rest: bool,
 }
 
 impl Default for SamplerOptions {
@@ -44,6 +47,7 @@ impl Default for SamplerOptions {
             yaw_min_rad: 0.0,
             occluders: true,
             expressions: Expressions::Mixed,
+            at_rest: false,
         }
     }
 }
@@ -65,7 +69,9 @@ impl<'a> Sampler<'a> {
     pub fn sample(&self, seed: u64, index: u64) -> FaceSpec {
         let mut rng = Rng::new(seed, index);
         let identity = identity(&mut rng);
-        let expression = expression::sample(&mut rng, &self.pack.motion, self.options.expressions);
+        // Drawn all the same: what follows is to be as it would be without rest.
+        let drawn = expression::sample(&mut rng, &self.pack.motion, self.options.expressions);
+        let expression = if self.options.at_rest { Blendshapes::default() } else { drawn };
         self.around(rng, identity, expression, None)
     }
 

@@ -90,6 +90,27 @@ fn profiles_lie_between_the_turns_that_were_asked_for_on_both_sides() {
 }
 
 #[test]
+fn those_at_rest_are_the_people_of_the_same_seed_and_face_the_camera() {
+    let Some(studio) = studio() else { return };
+    let options = |at_rest| SamplerOptions { at_rest, ..SamplerOptions::default() };
+    let sampler = |options| Sampler::new(&studio.pack, &studio.environments, options);
+    let (acting, resting) = (sampler(options(false)), sampler(options(true)));
+    let away =
+        |spec: &FaceSpec| (spec.pose.rotation * Vec3::Z).angle_between(-spec.pose.translation_mm.normalize());
+    let mut acted = 0;
+    for index in 0..32 {
+        let (a, r) = (acting.sample(7, index), resting.sample(7, index));
+        assert_eq!(a.identity.map(f32::to_bits), r.identity.map(f32::to_bits));
+        assert!(a.look == r.look && a.things == r.things && a.view == r.view);
+        assert_eq!(a.pose.translation_mm, r.pose.translation_mm);
+        assert_eq!(r.expression, Blendshapes::default());
+        assert!(away(&r) <= away(&a) + 1e-3 && away(&r) < 0.4, "face {index} is {} away", away(&r));
+        acted += usize::from(a.expression != Blendshapes::default());
+    }
+    assert!(acted > 28, "{acted} of 32 have an expression");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_picture_wherever_it_stands_in_a_batch() {
     let Some(r) = renderer() else { return };
     let specs: Vec<_> = (0..3).map(|i| sample(&r.studio, i)).collect();

@@ -12,6 +12,7 @@ from dataset import DatasetError, Shard, shard_paths
 from face import crops
 from face.distort import distort, hide_surroundings
 from face.lettering import letter
+from face.lids import line_lids
 
 SIZE = 192
 # Targets of a picture without a face: presence alone counts there.
@@ -19,6 +20,25 @@ EMPTY = {
     "landmarks": (478, 3), "blendshapes": (52,), "rotation": (3, 3), "place": (3,), "gaze": (2, 3), "openness": (2,),
     "light": (9, 3), "identity": (100,), "visible": (478,), "neutral": (478, 3),
 }  # fmt: skip
+# How far off a person at rest may be told, a standard deviation in the head's frame: the true one by what landmarks are off, the one
+# that the network saw by what is left of their noise in a mean over frames.
+NEUTRAL_OFF, SEEN_OFF = 0.012, 0.003
+
+
+def rest_path(path):
+    """Beside a shard: its people at rest as the network sees them; see rest.py."""
+    return path.with_suffix(".rest.npy")
+
+
+def neutrals_of(shard):
+    """(n, 478, 3) the shard's people at rest, in the head's frame, as the network sees them where that is known; and how far off they
+    may be told."""
+    if not rest_path(shard.path).exists():
+        return crops.aligned_neutrals(shard.labels), NEUTRAL_OFF
+    seen = np.load(rest_path(shard.path)).astype(np.float32)
+    if seen.shape != (len(shard), 478, 3):
+        raise DatasetError(f"{rest_path(shard.path)} is not of its faces: write it again with face.rest")
+    return seen, SEEN_OFF
 
 
 def cut(picture, matrix, rng=None, size=SIZE):
@@ -91,10 +111,11 @@ class Crops(IterableDataset):
             mine = paths[number::workers] if len(paths) >= workers else paths
             for path in mine:
                 shard = Shard(path)
-                neutrals = crops.aligned_neutrals(shard.labels)
+                neutrals, off = neutrals_of(shard)
                 order = rng.permutation(len(shard))
                 for i in order if len(paths) >= workers else order[number::workers]:
-                    yield self.pair(shard.picture(i), shard.labels[i], neutrals[i], rng)
+                    error = rng.uniform(0, off) * rng.standard_normal((478, 3), np.float32)
+                    yield self.pair(shard.picture(i), shard.labels[i], neutrals[i] + error, rng)
             epoch += 1
 
     def pair(self, picture, label, neutral, rng):
@@ -117,6 +138,8 @@ class Crops(IterableDataset):
         matrix = crops.crop_from_picture(*roi)
         sample = crops.targets(label, matrix)
         image = cut(picture, matrix, rng)
+        if rng.random() < 0.6:
+            image = line_lids(image, sample["landmarks"], sample["visible"], rng)
         if rng.random() < 0.5 * self.distortion:
             image = hide_surroundings(image, sample["landmarks"], rng)
         sample["image"] = distort(image, rng, self.distortion)
@@ -174,7 +197,7 @@ def held_out(folder, limit=None):
     count = 0
     for path in shard_paths(folder):
         shard = Shard(path)
-        neutrals = crops.aligned_neutrals(shard.labels)
+        neutrals, _ = neutrals_of(shard)
         for i in range(len(shard)):
             if limit is not None and count >= limit:
                 return

@@ -15,12 +15,12 @@ from face.train import calibrated
 from face.views import add_own_arguments, faces_of, learn, told_how_far
 from loop import device, half_precision
 
-PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "doubt")
+PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "together", "doubt")
 LABELS = ("landmarks", "blendshapes", "gaze", "openness", "neutral", "still", "from_unit")
 
 
 def arguments():
-    return add_own_arguments(__doc__, views=150_000, size="30 KB", steps=20_000, batch=96, rate=8e-4)
+    return add_own_arguments(__doc__, PARTS, views=150_000, size="30 KB", steps=20_000, batch=96, rate=8e-4)
 
 
 @torch.no_grad()
@@ -75,4 +75,4 @@ def losses(loss, net, seen, progress):
 
 
 if __name__ == "__main__":
-    learn(arguments(), PARTS, kept, losses)
+    learn(arguments(), kept, losses)

@@ -21,14 +21,13 @@ import torch
 from dataset import DatasetError, Shard
 from expression.coefficients import INDEX, LANDMARK_MIRROR, NAMES
 from face import crops, keypoints, regions, sheets
-from face.data import as_input
-from face.distort import cross, hide_surroundings
+from face.data import as_input, neutrals_of, rest_path
 from face.evaluate import mean
 from face.export import rounded, to_onnx
-from face.lettering import letter
 from face.loss import Loss
 from face.model import POINTS, Exported, FaceNet, fold, is_folded
 from face.operators import DOMAIN, OPSET, functions, head_frame, rotation_from_6d, sampled, soft_argmax
+from face.picture_tests import Lettering, Lids, Surroundings  # noqa: F401: run along
 from face.script_heads import coefficients
 from face.shipped import ShippedError, shipped, unfold_linear
 from face.silent import readers, revive, silent_share
@@ -128,37 +127,6 @@ class Geometry(unittest.TestCase):
         light[3] = 1  # from +x
         quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # x becomes y
         np.testing.assert_allclose(crops.turned_sh(light, quarter)[1], 1, atol=1e-6)
-
-
-class Lettering(unittest.TestCase):
-    def test_words_are_drawn_on_pictures_of_any_size(self):
-        rng = np.random.default_rng(5)
-        for shape in ((16, 16, 3), (192, 192, 3), (40, 300, 3)):
-            pictures = [np.zeros(shape, np.uint8) for _ in range(20)]
-            for picture in pictures:
-                letter(picture, rng)
-            self.assertGreater(sum(p.any() for p in pictures), 15, shape)
-
-
-class Surroundings(unittest.TestCase):
-    def test_what_is_around_a_face_is_hidden_and_its_middle_kept(self):
-        rng = np.random.default_rng(0)
-        angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
-        landmarks = 0.5 + 0.25 * np.column_stack([np.cos(angle), np.sin(angle)])
-        image = rng.integers(1, 255, (192, 192, 3)).astype(np.uint8)
-        hidden = [hide_surroundings(image, landmarks, rng) for _ in range(50)]
-        for seen in hidden:
-            # But for rounding.
-            np.testing.assert_allclose(seen[80:112, 80:112].astype(int), image[80:112, 80:112], atol=2)
-        corners = [np.ptp(seen[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int) - image[[0, 0, -1, -1], [0, -1, 0, -1]]) for seen in hidden]
-        self.assertGreater(min(corners), 1, "at least one corner of every picture is something else")
-
-    def test_what_lies_across_a_face_leaves_most_of_it_to_be_seen(self):
-        rng = np.random.default_rng(1)
-        image = np.full((192, 192, 3), 255, np.uint8)
-        hidden = [(cross(image, rng) < 250).any(2).mean() for _ in range(200)]
-        self.assertGreater(np.mean(hidden), 0.02)
-        self.assertLess(max(hidden), 0.5)
 
 
 class Network(unittest.TestCase):
@@ -514,6 +482,23 @@ class Training(unittest.TestCase):
             bad.write_bytes(data)
             with self.assertRaises(DatasetError):
                 Shard(bad)
+
+    def test_people_at_rest_are_told_as_the_network_sees_them_and_of_others_refused(self):
+        first, other = sorted(Path(FACES).glob("*.ftfaces"))[:2]
+        rest = lambda resting: subprocess.run([sys.executable, "-m", "face.rest", "../models/face.onnx", faces, resting], cwd=HERE).returncode
+        with tempfile.TemporaryDirectory() as faces, tempfile.TemporaryDirectory() as strangers:
+            path = Path(faces) / first.name
+            path.symlink_to(first.resolve())
+            (Path(strangers) / first.name).symlink_to(other.resolve())
+            true, _ = neutrals_of(Shard(path))
+            self.assertNotEqual(rest(strangers), 0)
+            self.assertEqual(rest(faces), 0)
+            seen, _ = neutrals_of(Shard(path))
+            self.assertLess(np.median(np.abs(seen - true)), 0.1)
+            self.assertFalse(np.allclose(seen, true, atol=1e-3))
+            np.save(rest_path(path), seen[1:])
+            with self.assertRaises(DatasetError):
+                neutrals_of(Shard(path))
 
 
 if __name__ == "__main__":

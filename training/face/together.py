@@ -18,7 +18,7 @@ PARTS = ("together", "doubt")
 
 
 def arguments():
-    return add_own_arguments(__doc__, views=150_000, size="2 KB", steps=4000, batch=512, rate=1e-3)
+    return add_own_arguments(__doc__, PARTS, views=150_000, size="2 KB", steps=4000, batch=512, rate=1e-3)
 
 
 @torch.no_grad()
@@ -54,4 +54,4 @@ def losses(loss, net, seen, _progress):
 
 
 if __name__ == "__main__":
-    learn(arguments(), PARTS, kept, losses)
+    learn(arguments(), kept, losses)

@@ -41,10 +41,8 @@ def arguments():
 
 
 def calibrated(neutral):
-    """A neutral as calibration finds it, and whether: for half of the faces not yet, and off by what the landmarks are off."""
-    known = (torch.rand(len(neutral), 1, device=neutral.device) < 0.5).float()
-    error = 0.012 * torch.rand(len(neutral), 1, 1, device=neutral.device)
-    return neutral + error * torch.randn_like(neutral), known
+    """A neutral, and whether calibration has found it: for half of the faces not yet."""
+    return neutral, (torch.rand(len(neutral), 1, device=neutral.device) < 0.5).float()
 
 
 def losses(loss, net, batch, progress):

@@ -15,7 +15,7 @@ from loop import Loop, add_arguments, device
 TELL_EVERY = 10_000
 
 
-def add_own_arguments(doc, views, size, **defaults):
+def add_own_arguments(doc, parts, views, size, **defaults):
     """The options of a training on views that are looked at once, parsed; a view takes `size` of memory and of disk."""
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", type=Path, help="folder for checkpoint, curves and model")
@@ -23,6 +23,7 @@ def add_own_arguments(doc, views, size, **defaults):
     p.add_argument("--held-out", type=Path, help="folder of .ftfaces with people, skins, hair and light never learnt from")
     p.add_argument("--winks", type=float, default=1, help="how many times as often as others faces that wink are learnt from")
     p.add_argument("--views", type=int, default=views, help=f"views to keep, {size} each")
+    p.add_argument("--parts", nargs="+", default=parts, choices=parts, metavar="PART", help=f"what learns: of {', '.join(parts)}; all by default")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     add_arguments(p, **defaults)
     p.set_defaults(without_neutral=False, fold=True, freeze=[])
@@ -71,13 +72,13 @@ def drawn(views, batch, seed, winks=1.0):
         yield {k: v[at] for k, v in views.items()}
 
 
-def learn(a, parts, kept, losses):
-    """Trains these parts of the network. `kept(net, batches, views)` gives what so many views show, views 2k and 2k + 1 the same face;
+def learn(a, kept, losses):
+    """Trains parts of the network. `kept(net, batches, views)` gives what so many views show, views 2k and 2k + 1 the same face;
     `losses(loss, net, seen, progress)` the terms of the loss of some of them."""
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     net, loss = started(a).to(device()), Loss().to(device())
-    net.learn_only(parts)
+    net.learn_only(a.parts)
     views = remembered(a, lambda: kept(net, loader(a.data, [], 96, a.workers, a.seed), a.views))
     terms = lambda net, batch, progress: losses(loss, net, batch, progress)
     Loop(a, net, lambda seed: drawn(views, a.batch, seed, a.winks), terms, measure(a), {"neutral": True}).run()

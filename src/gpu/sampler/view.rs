@@ -10,6 +10,9 @@ use glam::{Quat, Vec2, Vec3};
 /// Frame sizes of webcams, with how often they are met.
 const FRAMES: [(f32, f32, f32); 3] = [(640.0, 480.0, 0.35), (1280.0, 720.0, 0.45), (1920.0, 1080.0, 0.2)];
 
+/// Who is at rest turns the head by so much of what it would be else.
+const AT_REST: f32 = 0.25;
+
 /// A head turned within the largest yaw, 45 degrees of pitch and roll, most of them near the middle.
 fn angles(rng: &mut Rng, options: &SamplerOptions) -> Angles {
     let (least, limit) = (options.yaw_min_rad, options.yaw_max_rad);
@@ -25,10 +28,11 @@ fn angles(rng: &mut Rng, options: &SamplerOptions) -> Angles {
     let roll = if rng.chance(0.65) { 0.14 * rng.normal() } else { rng.range(-0.785, 0.785) };
     // Far turns of all three at once leave nothing to see.
     let ease = (1.0 - 0.45 * (yaw.abs() / 1.309)).max(0.4);
+    let share = if options.at_rest { AT_REST } else { 1.0 };
     Angles {
-        yaw_rad: yaw.clamp(-limit, limit),
-        pitch_rad: (pitch * ease).clamp(-0.785, 0.785),
-        roll_rad: roll.clamp(-0.785, 0.785),
+        yaw_rad: share * yaw.clamp(-limit, limit),
+        pitch_rad: share * (pitch * ease).clamp(-0.785, 0.785),
+        roll_rad: share * roll.clamp(-0.785, 0.785),
     }
 }
 

@@ -114,8 +114,8 @@ class Crops(IterableDataset):
                 neutrals, off = neutrals_of(shard)
                 order = rng.permutation(len(shard))
                 for i in order if len(paths) >= workers else order[number::workers]:
-                    error = rng.uniform(0, off) * rng.standard_normal((478, 3), np.float32)
-                    yield self.pair(shard.picture(i), shard.labels[i], neutrals[i] + error, rng)
+                    pair = self.pair(shard.picture(i), shard.labels[i], neutrals[i], rng)
+                    yield pair | {"neutral_off": torch.full((2,), off)}
             epoch += 1
 
     def pair(self, picture, label, neutral, rng):

@@ -6,10 +6,11 @@ from torch import nn
 from expression.coefficients import LANDMARK_MIRROR
 from face.operators import soft_argmax
 
-_RIGHT_LIDS = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
+# Around the subject's right eye: the lower lid from the outer corner, then the upper one from the inner.
+RIGHT_LIDS = [33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246]
 _RIGHT_BROW = [70, 63, 105, 66, 107, 46, 53, 52, 65, 55]
 # The subject's left eye with its brow: lids, iris, brow, and the fold above the lid.
-EYE = LANDMARK_MIRROR[_RIGHT_LIDS + [468, 469, 470, 471, 472] + _RIGHT_BROW + [27]].tolist()
+EYE = LANDMARK_MIRROR[RIGHT_LIDS + [468, 469, 470, 471, 472] + _RIGHT_BROW + [27]].tolist()
 # Lips outside and inside, the chin and what is below the nose.
 MOUTH = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185, 78, 95, 88, 178, 87, 14,
          317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191, 152, 199, 200, 2]  # fmt: skip

@@ -39,24 +39,34 @@ def seen(net, shard, rng):
     return np.stack(out)
 
 
-def same_people(faces, resting):
-    """Whether the shards show the same people, one after the other."""
-    return len(faces) <= len(resting) and np.array_equal(faces.labels["identity"], resting.labels["identity"][: len(faces)])
+def check(faces, resting):
+    """Raises `DatasetError` unless the second shard shows the people of the first, one after the other, at rest."""
+    if resting.labels["blendshapes"].any():
+        raise DatasetError(f"{resting.path} shows faces that are not at rest: render them with --at-rest")
+    if not np.array_equal(faces.labels["identity"], resting.labels["identity"]):
+        raise DatasetError(f"{resting.path} does not show the people of {faces.path}: render both with the same --seed, --count and --shard")
+
+
+def write(path, neutrals):
+    """A run that is stopped leaves no half of a file."""
+    new = path.with_suffix(".new")
+    with open(new, "wb") as file:
+        np.save(file, neutrals.astype(np.float16))
+    new.replace(path)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", type=Path, help="the network: a checkpoint, RUN/model.pt or an exported one")
     p.add_argument("faces", type=Path, help="folder of .ftfaces")
-    p.add_argument("resting", type=Path, help="folder of the same people at rest, of as many or the first of them")
+    p.add_argument("resting", type=Path, help="folder of the same people at rest")
     a = p.parse_args()
     net, rng = one(a.model)[0].to(device()).eval(), np.random.default_rng(0)
     try:
         for path in shard_paths(a.resting):
             faces, resting = Shard(a.faces / path.name), Shard(path)
-            if not same_people(faces, resting):
-                raise DatasetError(f"{path} does not show the people of {faces.path}: render both with the same --seed and --shard")
-            np.save(rest_path(faces.path), seen(net, resting, rng)[: len(faces)].astype(np.float16))
+            check(faces, resting)
+            write(rest_path(faces.path), seen(net, resting, rng))
             print(f"{rest_path(faces.path)}: {len(faces)} faces", flush=True)
     except (DatasetError, OSError) as e:
         raise SystemExit(str(e)) from e

@@ -15,8 +15,8 @@ from face.train import calibrated
 from face.views import add_own_arguments, faces_of, learn, told_how_far
 from loop import device, half_precision
 
-PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "together", "doubt")
-LABELS = ("landmarks", "blendshapes", "gaze", "openness", "neutral", "still", "from_unit")
+PARTS = ("regions", "settle", "eyes", "sided", "shape", "neutral", "expression", "doubt")
+LABELS = ("landmarks", "blendshapes", "gaze", "openness", "neutral", "neutral_off", "still", "from_unit")
 
 
 def arguments():
@@ -61,7 +61,7 @@ def as_pixels(kept_bytes):
 def said(net, seen):
     """All that is said of views that were kept."""
     with half_precision():
-        return net.near(net.whole(seen["f"], seen["points"]), as_pixels(seen["pixels"]), *calibrated(seen["neutral"]))
+        return net.near(net.whole(seen["f"], seen["points"]), as_pixels(seen["pixels"]), *calibrated(seen))
 
 
 def losses(loss, net, seen, progress):

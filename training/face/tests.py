@@ -6,6 +6,7 @@
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,8 +251,8 @@ class Network(unittest.TestCase):
     def views(self):
         """A batch, which of it show faces, and what the heads are told of these."""
         batch = {
-            "image": torch.randint(256, (8, 192, 192, 3), dtype=torch.uint8), "neutral": torch.randn(8, 478, 3), "presence": torch.ones(8),
-            "still": torch.ones(8), "blendshapes": torch.rand(8, 52),
+            "image": torch.randint(256, (8, 192, 192, 3), dtype=torch.uint8), "neutral": torch.randn(8, 478, 3), "neutral_off": torch.full((8,), 0.01),
+            "presence": torch.ones(8), "still": torch.ones(8), "blendshapes": torch.rand(8, 52),
         }  # fmt: skip
         # Half of a pair shows no face: both its views are left out.
         batch["presence"][3] = 0
@@ -264,7 +265,7 @@ class Network(unittest.TestCase):
         torch.testing.assert_close(views["blendshapes"], batch["blendshapes"][there])
         torch.manual_seed(2)
         with torch.no_grad():
-            expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
+            expected = self.net(as_input(batch["image"][there]), *calibrated({k: batch[k][there] for k in ("neutral", "neutral_off")}))
             torch.testing.assert_close(said(self.net, views)["blendshapes"], expected["blendshapes"], atol=0.01, rtol=0.01)
 
     def test_what_is_kept_under_the_sheets_tells_the_same_as_the_view(self):
@@ -274,7 +275,7 @@ class Network(unittest.TestCase):
         torch.testing.assert_close(views["landmarks"], batch["landmarks"][there])
         torch.manual_seed(2)
         with torch.no_grad():
-            expected = self.net(as_input(batch["image"][there]), *calibrated(batch["neutral"][there]))
+            expected = self.net(as_input(batch["image"][there]), *calibrated({k: batch[k][there] for k in ("neutral", "neutral_off")}))
             torch.manual_seed(2)
             given = sheets.said(self.net.eval(), views)
         for name in ("landmarks", "blendshapes", "gaze", "openness"):
@@ -435,7 +436,7 @@ class Losses(unittest.TestCase):
         Loss().expression(told, truth, doubt).backward()
         # Both of the eye, which count alike but for what was feared.
         feared, sure = INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]
-        self.assertGreater(float(told.grad[0, sure]), 5 * float(told.grad[0, feared]))
+        self.assertGreater(float(told.grad[0, sure]), 6 * float(told.grad[0, feared]))
         self.assertGreater(float(doubt.grad[0, feared]), 0, "an error of 0.2 asks for less doubt than 0.37")
         self.assertLess(float(doubt.grad[0, sure]), 0, "and for more than 0.05")
 
@@ -486,16 +487,22 @@ class Training(unittest.TestCase):
     def test_people_at_rest_are_told_as_the_network_sees_them_and_of_others_refused(self):
         first, other = sorted(Path(FACES).glob("*.ftfaces"))[:2]
         rest = lambda resting: subprocess.run([sys.executable, "-m", "face.rest", "../models/face.onnx", faces, resting], cwd=HERE).returncode
-        with tempfile.TemporaryDirectory() as faces, tempfile.TemporaryDirectory() as strangers:
+        with tempfile.TemporaryDirectory() as faces, tempfile.TemporaryDirectory() as resting:
             path = Path(faces) / first.name
             path.symlink_to(first.resolve())
-            (Path(strangers) / first.name).symlink_to(other.resolve())
-            true, _ = neutrals_of(Shard(path))
-            self.assertNotEqual(rest(strangers), 0)
-            self.assertEqual(rest(faces), 0)
-            seen, _ = neutrals_of(Shard(path))
+            true, reach = neutrals_of(Shard(path))
+            self.assertNotEqual(rest(faces), 0, "acting faces pass for resting ones")
+            # As good as at rest: it is the labels that are looked at.
+            for source, passes in ((other, False), (first, True)):
+                still = Path(resting) / first.name
+                shutil.copy(source, still)
+                shard = Shard(still)
+                np.memmap(still, shard.dtype, "r+", shard.header["records_at"], (len(shard),))["blendshapes"] = 0
+                self.assertEqual(rest(resting) == 0, passes)
+            seen, less = neutrals_of(Shard(path))
             self.assertLess(np.median(np.abs(seen - true)), 0.1)
             self.assertFalse(np.allclose(seen, true, atol=1e-3))
+            self.assertLess(less, reach)
             np.save(rest_path(path), seen[1:])
             with self.assertRaises(DatasetError):
                 neutrals_of(Shard(path))

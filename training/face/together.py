@@ -29,7 +29,7 @@ def kept(net, batches, views):
     for batch in batches:
         truth = faces_of(batch)
         with listening([net.expression, net.together]) as inputs:
-            net(as_input(truth["image"]), *calibrated(truth["neutral"]))
+            net(as_input(truth["image"]), *calibrated(truth))
         seen = {"told": inputs[net.expression].half(), "alone": inputs[net.together]}
         parts.append(seen | {name: truth[name] for name in ("blendshapes", "still")})
         count = told_how_far(count, len(truth["still"]), views)

@@ -40,9 +40,12 @@ def arguments():
     return a
 
 
-def calibrated(neutral):
-    """A neutral, and whether calibration has found it: for half of the faces not yet."""
-    return neutral, (torch.rand(len(neutral), 1, device=neutral.device) < 0.5).float()
+def calibrated(seen):
+    """The neutrals of a batch as calibration finds them, and whether: for half of the faces not yet, and off by so much as they may be."""
+    neutral, off = seen["neutral"], seen["neutral_off"]
+    known = (torch.rand(len(neutral), 1, device=neutral.device) < 0.5).float()
+    error = off[:, None, None] * torch.rand(len(neutral), 1, 1, device=neutral.device)
+    return neutral + error * torch.randn_like(neutral), known
 
 
 def losses(loss, net, batch, progress):
@@ -50,7 +53,7 @@ def losses(loss, net, batch, progress):
     truth = {k: v.to(device(), non_blocking=True) for k, v in batch.items()}
     image = as_input(truth.pop("image"))
     with half_precision():
-        out = net(image, *calibrated(truth["neutral"]))
+        out = net(image, *calibrated(truth))
     terms = loss(out, truth)
     terms["steady"] = loss.steady(out, truth) * min(1.0, 4 * progress)
     return terms

@@ -16,7 +16,7 @@ use facetrackd::infer::{CropView, ExpressionNet, Models, Runtime, Tracker, Track
 use facetrackd::provision;
 use facetrackd::sink::jsonl::LandmarkDetail;
 use facetrackd::sink::{JsonlConfig, OutputConfig, ShmConfig, Sink, VmcConfig};
-use facetrackd::solve::{Calibration, HeadPoseSolver, align, eye_look};
+use facetrackd::solve::{Calibration, HeadPoseSolver, RestingExpression, align, eye_look};
 use std::io::Cursor;
 use std::net::UdpSocket;
 
@@ -52,6 +52,7 @@ fn measure(
     let config = Config::default();
     let mut pose: Option<HeadPoseSolver> = None;
     let mut calibration = Calibration::new();
+    let mut resting = RestingExpression::new();
     let mut filter = Filter::new(&config.filter);
     let receiver = UdpSocket::bind("127.0.0.1:0")?;
     let folder = tempfile::tempdir()?;
@@ -111,6 +112,7 @@ fn measure(
                             expression.predict(&aligned, calibration.neutral(), &mut face.blendshapes)?;
                         }
                     }
+                    resting.settle(&mut face.blendshapes, aligned.turn_rad, frame.stream_time);
                     calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
                     Ok::<(), facetrackd::infer::InferError>(())
                 })?;

@@ -1,4 +1,4 @@
-//! Head pose, gaze and filter on one core: a head that turns, talks and shakes by a pixel.
+//! Head pose, gaze, expression at rest and filter on one core: a head that turns, talks and shakes by a pixel.
 
 mod common;
 
@@ -7,7 +7,7 @@ use facetrackd::clock::MonoTime;
 use facetrackd::face::{Face, FaceSample, Landmarks, Presence, TrackedFace};
 use facetrackd::filter::{Filter, FilterConfig};
 use facetrackd::geom::{Angles, Intrinsics, Rect};
-use facetrackd::solve::{DepthAlong, HeadPoseSolver, PoseConfig, eye_look};
+use facetrackd::solve::{DepthAlong, HeadPoseSolver, PoseConfig, RestingExpression, eye_look};
 use glam::Vec3;
 
 const FRAMES: u32 = 3000;
@@ -44,13 +44,15 @@ fn main() {
     let head: Head = serde_json::from_str(HEAD).expect("the canonical head is valid JSON");
     let camera = Intrinsics::from_fov(60f32.to_radians(), 1280, 720);
     let mut solver = HeadPoseSolver::new(&PoseConfig::default(), DepthAlong::Axis);
+    let mut resting = RestingExpression::new();
     let mut filter = Filter::new(&FilterConfig::default());
     let mut spare = Vec::with_capacity(4);
     let mut sample = FaceSample::default();
     sample.faces.push(TrackedFace { presence: Presence::Tracked, face: Face::default() });
 
-    let names = ["head pose, first frame", "head pose, identity, gaze", "eyeLook", "filter"];
-    let [mut first, mut pose, mut eyes, mut smoothing] = names.map(Stage::new);
+    let names =
+        ["head pose, first frame", "head pose, identity, gaze", "expression at rest", "eyeLook", "filter"];
+    let [mut first, mut pose, mut rest, mut eyes, mut smoothing] = names.map(Stage::new);
     for i in 0..FRAMES {
         let seen = landmarks(&head.points, i, &camera);
         sample.stream_time = MonoTime::from_secs_f64(f64::from(i) / 30.0);
@@ -62,13 +64,16 @@ fn main() {
             first.measure(|| fresh.solve(&seen, &camera, sample.stream_time));
         }
         face.head = pose.measure(|| solver.solve(&seen, &camera, sample.stream_time));
+        let wave = 0.5 + 0.5 * (i as f32 * 0.1).sin();
+        face.blendshapes.values_mut().enumerate().for_each(|(k, (_, v))| *v = wave / (1 + k % 3) as f32);
+        rest.measure(|| resting.settle(&mut face.blendshapes, 0.1, sample.stream_time));
         eyes.measure(|| {
             face.gaze = solver.gaze();
             eye_look(&face.gaze, &face.head, &mut face.blendshapes);
         });
         smoothing.measure(|| filter.apply(&mut sample, &mut spare));
     }
-    for stage in [&mut first, &mut pose, &mut eyes, &mut smoothing] {
+    for stage in [&mut first, &mut pose, &mut rest, &mut eyes, &mut smoothing] {
         stage.print();
     }
 }

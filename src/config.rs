@@ -4,7 +4,7 @@ use crate::capture::CaptureConfig;
 use crate::filter::FilterConfig;
 use crate::infer::TrackerConfig;
 use crate::sink::{OutputConfig, SinkError, VmcConfig};
-use crate::solve::PoseConfig;
+use crate::solve::{ExpressionConfig, PoseConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub tracking: TrackerConfig,
     /// How head pose is solved.
     pub pose: PoseConfig,
+    /// How expressions are told from a face at rest.
+    pub expression: ExpressionConfig,
     /// How values are smoothed, held and faded.
     pub filter: FilterConfig,
     /// Where samples go. Where it is empty: VMC to its usual port on this machine.

@@ -3,6 +3,7 @@
 //! `pack` and `npz` read the asset pack; `shape` blends a head; `sampler` draws what to render; `scene` turns that into
 //! vertices and labels; `device` and `target` draw batches of faces; `faults` is the camera; `shard` the data set.
 
+pub mod brows;
 pub mod camera;
 pub mod device;
 pub mod faults;

@@ -10,6 +10,7 @@ mod head_pose;
 mod head_pose_tests;
 mod identity;
 mod observations;
+mod resting;
 #[cfg(test)]
 mod synthetic;
 
@@ -18,6 +19,7 @@ pub use calibration::Calibration;
 pub use canonical::landmark_mirror;
 pub use gaze::eye_look;
 pub use head_pose::{DepthAlong, HeadPoseSolver};
+pub use resting::{ExpressionConfig, RestingExpression};
 
 use crate::within::within;
 use serde::{Deserialize, Deserializer, Serialize};

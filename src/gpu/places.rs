@@ -21,6 +21,9 @@ struct Table {
     barycentric: Vec<[f32; 3]>,
 }
 
+/// A point of the head: vertices of a triangle, and their weights.
+pub type Place = ([u32; 3], [f32; 3]);
+
 /// A triangle of the head and weights of its corners for each landmark.
 pub struct LandmarkPlaces {
     triangle: Vec<[u32; 3]>,
@@ -46,8 +49,17 @@ impl LandmarkPlaces {
 
     /// The landmark on a mesh given as `[x y z]` for each vertex.
     pub fn on(&self, flat: &[f32], landmark: usize) -> Vec3 {
-        let at = |v: u32| Vec3::from_slice(&flat[3 * v as usize..3 * v as usize + 3]);
-        let ([a, b, c], [u, v, w]) = (self.triangle[landmark], self.weight[landmark]);
-        at(a) * u + at(b) * v + at(c) * w
+        point(flat, self.place(landmark))
     }
+
+    /// Where the landmark lies.
+    pub fn place(&self, landmark: usize) -> Place {
+        (self.triangle[landmark], self.weight[landmark])
+    }
+}
+
+/// A place on a mesh given as `[x y z]` for each vertex.
+pub fn point(flat: &[f32], ([a, b, c], [u, v, w]): Place) -> Vec3 {
+    let at = |v: u32| Vec3::from_slice(&flat[3 * v as usize..3 * v as usize + 3]);
+    at(a) * u + at(b) * v + at(c) * w
 }

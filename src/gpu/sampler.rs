@@ -6,6 +6,7 @@ mod look;
 mod things;
 mod view;
 
+use super::brows::BrowPlace;
 use super::light::EnvironmentLight;
 use super::pack::{IDENTITY_MODES, Pack};
 use super::rng::Rng;
@@ -97,6 +98,7 @@ impl<'a> Sampler<'a> {
         let tongue = expression::tongue(&mut rng);
         // Drawn last, so that a seed's other looks are those that it had before there were any.
         look.lash_line = look::lash_line(&mut rng, &look);
+        look.brow_place = BrowPlace::sample(&mut rng);
         FaceSpec { identity, expression, tongue, pose, view, look, light, backdrop, things, faults }
     }
 }

@@ -1,11 +1,12 @@
 //! From what a picture is to show to what the device draws, and to the labels.
 
+use super::brows::BrowChart;
 use super::camera::{Camera, NEAR_MM};
 use super::labels::{self, Label, POINT_COUNT};
 use super::light::EnvironmentLight;
 use super::mesh::{HeadMesh, StaticVertex, pack_normal, unorm8};
 use super::pack::Pack;
-use super::places::LandmarkPlaces;
+use super::places::{LandmarkPlaces, Place, point};
 use super::seal::Seals;
 use super::shape::{ExpressionMap, Shape, smooth_normals};
 use super::spec::{Cut, FaceSpec, Thing};
@@ -31,6 +32,7 @@ pub struct Studio {
     map: ExpressionMap,
     seals: Seals,
     tongue: TonguePlaces,
+    brows: BrowChart,
     hair_sources: Vec<Vec<u32>>,
     anchors: Anchors,
 }
@@ -81,6 +83,7 @@ impl Studio {
             map: ExpressionMap::new(&pack.head),
             seals: Seals::new(&pack.head, &places),
             tongue: TonguePlaces::new(&pack.head),
+            brows: BrowChart::new(&pack.head, &places),
             hair_sources: pack.hair.iter().map(|h| split_seams(h).0).collect(),
             anchors: Anchors::find(&pack.head.neutral),
             pack,
@@ -103,12 +106,13 @@ impl Studio {
     ) -> Label {
         let shape = &mut stage.shape;
         shape.set_identity(&self.pack.head, &self.places, &self.seals, &spec.identity);
-        let neutral = self.landmarks(shape, &shape.base);
+        let brows = self.brows.places(&spec.look.brow_place);
+        let neutral = self.landmarks(shape, &shape.base, &brows);
         let fit = self.fit(shape, &neutral);
         shape.set_expression(&self.pack.head, &self.map, &self.places, &self.seals, &spec.expression);
         self.tongue.lay(&mut shape.posed, &spec.expression, &spec.tongue);
         shape.update_normals(&self.mesh.normal_tri);
-        let posed = self.landmarks(shape, &shape.posed);
+        let posed = self.landmarks(shape, &shape.posed, &brows);
         let camera = camera(spec, &posed, picture);
         self.fill_vertices(shape, spec, list);
         Self::fill_things(spec, &fit, list);
@@ -123,10 +127,13 @@ impl Studio {
         label
     }
 
-    /// The 478 landmarks on a mesh of this shape, head space, millimetres.
-    fn landmarks(&self, shape: &Shape, flat: &[f32]) -> Vec<Vec3> {
+    /// The 478 landmarks on a mesh of this shape, `moved` ones elsewhere than they are by default; head space, millimetres.
+    fn landmarks(&self, shape: &Shape, flat: &[f32], moved: &[(usize, Place)]) -> Vec<Vec3> {
         let mut points: Vec<Vec3> =
             (0..LANDMARK_COUNT).map(|i| shape.to_head(self.places.on(flat, i))).collect();
+        for (landmark, place) in moved {
+            points[*landmark] = shape.to_head(point(flat, *place));
+        }
         // An iris' middle lies in the plane of its rim, as on the canonical head, not on the ball that bulges before it.
         for centre in IRIS_CENTRES {
             points[centre] = points[centre + 1..centre + 5].iter().sum::<Vec3>() / 4.0;
@@ -314,6 +321,7 @@ impl FaceUniform {
         u.skin = [look.tint.extend(look.gloss).to_array()];
         u.skin_detail = [look.detail];
         u.brow = [look.brow_paint];
+        u.brow_place = look.brow_place.map(|p| p.uniform());
         u.hair = [look.hair_paint];
         u.beard = [look.beard_paint];
         u.beard_shape = [look.beard_shape];

@@ -1,5 +1,6 @@
 //! What a picture is to show, before anything is drawn.
 
+use super::brows::BrowPlace;
 use super::light::{Lamp, Sh};
 use super::pack::IDENTITY_MODES;
 use super::tongue::Tongue;
@@ -81,6 +82,8 @@ pub struct Look {
     pub brow: usize,
     /// Colour and opacity.
     pub brow_paint: Paint,
+    /// Where they lie; left, right.
+    pub brow_place: [BrowPlace; 2],
     /// Iris.
     pub iris: usize,
     /// Brightness of the iris and of the white, redness.

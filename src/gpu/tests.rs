@@ -1,7 +1,9 @@
 //! The renderer against its asset pack and a Vulkan device. Both may be missing; the tests say so and pass then.
 
+use super::brows::BrowPlace;
 use super::command::Renderer;
 use super::device::{DeviceError, Gpu};
+use super::labels::REGIONS;
 use super::pack::{Pack, PackError};
 use super::places::LandmarkPlaces;
 use super::run::{Rendered, Worker};
@@ -162,7 +164,7 @@ fn points_behind_the_head_are_not_seen() {
     let faces = render(&mut worker, &[spec]);
     // Turned to the subject's left, the left cheek is far from the camera.
     let regions = faces[0].label.regions();
-    let of = |name: &str| regions[super::labels::REGIONS.iter().position(|r| r.0 == name).unwrap()];
+    let of = |name: &str| regions[REGIONS.iter().position(|r| r.0 == name).unwrap()];
     assert!(of("right_cheek") > 0.8 && of("left_cheek") < 0.3, "{regions:?}");
 }
 
@@ -331,6 +333,46 @@ fn lashes_line_a_shut_eye_as_dark_as_they_are_said_to_be() {
     let (bare, lined) = (brightness(&faces[0]), brightness(&faces[1]));
     // The sensor's bytes go with the root of the light: this is half of it.
     assert!(lined < 0.7 * bare, "{bare} without a line, {lined} with it");
+}
+
+#[test]
+fn landmarks_go_with_a_brow_that_is_painted_elsewhere() {
+    let Some(r) = renderer() else { return };
+    let mut worker = Worker::new(&r.studio, &r.gpu, (512, 512), 4).unwrap();
+    let high = BrowPlace { shift: Vec2::new(0.004, 0.016), slope: 0.05, scale: 1.0 };
+    let places = [BrowPlace::default(), high];
+    let spec = |(place, opacity): (BrowPlace, f32)| {
+        let mut spec = plain(&r.studio, Blendshapes::default());
+        spec.look.brow_paint = [0.0, 0.0, 0.0, opacity];
+        spec.look.brow_place = [place; 2];
+        spec
+    };
+    let specs: Vec<_> = places.into_iter().flat_map(|p| [(p, 0.0), (p, 1.0)]).map(spec).collect();
+    let faces = render(&mut worker, &specs);
+    for (side, (_, points)) in REGIONS.iter().filter(|(name, _)| name.ends_with("brow")).enumerate() {
+        let landmarks = |face: &Rendered| {
+            points.iter().map(|i| face.label.landmarks[*i].truncate()).sum::<Vec2>() / points.len() as f32
+        };
+        let middle = 0.5 * (landmarks(&faces[0]) + landmarks(&faces[2]));
+        // Where paint makes the picture darker.
+        let painted = |pair: &[Rendered]| {
+            let (mut sum, mut total) = (Vec2::ZERO, 0.0);
+            for (i, (bare, black)) in pair[0].photo.rgb.chunks(3).zip(pair[1].photo.rgb.chunks(3)).enumerate()
+            {
+                let at = Vec2::new((i % 512) as f32, (i / 512) as f32);
+                let darker = f32::from(bare[1].saturating_sub(black[1]));
+                if at.distance(middle) < 66.0 && darker > 20.0 {
+                    sum += darker * at;
+                    total += darker;
+                }
+            }
+            assert!(total > 0.0, "no brow is seen on side {side}");
+            sum / total
+        };
+        let (said, seen) =
+            (landmarks(&faces[2]) - landmarks(&faces[0]), painted(&faces[2..]) - painted(&faces[..2]));
+        assert!(said.y < -1.0 && said.distance(seen) < 0.3 * said.length(), "side {side}: {said} for {seen}");
+    }
 }
 
 #[test]

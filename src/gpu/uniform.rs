@@ -53,6 +53,8 @@ face_uniform! {
     skin_detail: 1,
     /// Brow colour and opacity.
     brow: 1,
+    /// Brows: how far outwards and up, rise of the outer end, thickness; left, right.
+    brow_place: 2,
     /// Hair colour and gloss.
     hair: 1,
     /// Beard colour and density.

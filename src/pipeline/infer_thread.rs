@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::geom::{Intrinsics, Rect};
 use crate::infer::{CropView, ExpressionNet, InferError, Observation, Tracker};
-use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, align, eye_look};
+use crate::solve::{Calibration, HeadPoseSolver, PoseConfig, RestingExpression, align, eye_look};
 use crossbeam_channel::Receiver;
 use glam::{Vec2, Vec3Swizzles};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ struct Person {
     id: u32,
     pose: HeadPoseSolver,
     calibration: Calibration,
+    resting: RestingExpression,
     seen_at: MonoTime,
 }
 
@@ -137,7 +138,7 @@ impl InferThread {
         while let Ok(control) = self.control.try_recv() {
             self.calm_frames = 0;
             match control {
-                Control::RetakeNeutral => self.people.iter_mut().for_each(|p| p.calibration.retake()),
+                Control::RetakeNeutral => self.people.iter_mut().for_each(Person::retake_neutral),
                 Control::Reconfigure(config) => {
                     if config.filter != self.config.filter {
                         self.filter = Filter::new(&config.filter);
@@ -231,6 +232,9 @@ impl InferThread {
                 let neutral = person.calibration.neutral();
                 self.expression.predict(&aligned, neutral, &mut face.blendshapes)?;
             }
+            if self.config.expression.adapt && !frame.still {
+                person.resting.settle(&mut face.blendshapes, aligned.turn_rad, frame.stream_time);
+            }
             person.calibration.observe(&aligned, &face.blendshapes, frame.stream_time);
             eye_look(&face.gaze, &face.head, &mut face.blendshapes);
             tracked.presence = Presence::Tracked;
@@ -285,7 +289,13 @@ impl Person {
             id: seen.id,
             pose: HeadPoseSolver::new(&config, seen.reading.depth_along()),
             calibration: Calibration::new(),
+            resting: RestingExpression::new(),
             seen_at: MonoTime::default(),
         }
+    }
+
+    fn retake_neutral(&mut self) {
+        self.calibration.retake();
+        self.resting.retake();
     }
 }

@@ -1,5 +1,6 @@
 //! Skin, hair, brows, eyes, beard and make-up.
 
+use crate::gpu::brows::BrowPlace;
 use crate::gpu::pack::Pack;
 use crate::gpu::rng::Rng;
 use crate::gpu::spec::{Look, Thing};
@@ -91,6 +92,7 @@ pub fn sample(rng: &mut Rng, pack: &Pack) -> Look {
             rng.range(0.5, 1.0),
         ],
         lash_line: [0.0; 4],
+        brow_place: [BrowPlace::default(); 2],
         teeth: Vec3::new(1.0, rng.range(0.92, 1.06), rng.range(0.8, 1.3)) * rng.range(0.75, 1.15),
         cloth: Vec3::new(rng.range(0.4, 1.0), rng.range(0.4, 1.0), rng.range(0.4, 1.0))
             * rng.log_range(0.02, 0.7),

@@ -193,6 +193,15 @@ class FaceNet(nn.Module):
         for part in parts:
             getattr(self, part).requires_grad_(True)
 
+    def learn_rows(self, stems):
+        """Of what was to learn, coefficients whose names begin otherwise keep what is said of them: of the layers that say it only these
+        rows learn, and none before them."""
+        rows = [torch.tensor([name.startswith(tuple(stems)) for name in names]).float() for names in (SIDED, NAMES)]
+        for layer, keep in zip((self.sided, self.expression[-1]), rows):
+            for p in layer.parameters():
+                p.register_hook(lambda gradient, keep=keep: gradient * keep.to(gradient.device).view(-1, *[1] * (gradient.ndim - 1)))
+        self.frozen.append(self.expression[0].requires_grad_(False))
+
     def train(self, mode=True):
         super().train(mode)
         for part in self.frozen:

@@ -244,6 +244,19 @@ class Network(unittest.TestCase):
         optimiser.step()
         self.assertEqual(self.changed_since(before), {"expression"})
 
+    def test_rows_that_are_told_anew_leave_others_as_they_were(self):
+        self.net.learn_only(["sided", "expression"])
+        self.net.learn_rows(["brow"])
+        image = torch.rand(4, 3, 192, 192)
+        with torch.no_grad():
+            before = self.net.eval()(image)["blendshapes"]
+        optimiser = torch.optim.AdamW(self.net.parameters(), lr=0.01, weight_decay=0)
+        self.net.train()(image)["blendshapes"].square().mean().backward()
+        optimiser.step()
+        with torch.no_grad():
+            changed = (self.net.eval()(image)["blendshapes"] != before).any(0)
+        self.assertEqual({name for name, i in INDEX.items() if changed[i]}, {name for name in INDEX if name.startswith("brow")})
+
     def changed_since(self, before):
         """The parts whose weights are others than these."""
         return {name.split(".")[0] for name, value in self.net.state_dict().items() if not torch.equal(value, before[name])}

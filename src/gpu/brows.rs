@@ -2,7 +2,7 @@
 //!
 //! All of the pack's brow maps lie in the same place, to a millimetre. Real ones lie higher, lower and askew on the same bone;
 //! whoever has only seen the one place takes a high brow for a raised one. So they are moved, and landmarks follow the hair,
-//! as annotators do. `shaders/skin_face.wgsl` paints them by the inverse of [`BrowPlace::moved`].
+//! as annotators do. `shaders/skin_face.wgsl` paints them by the inverse of `BrowPlace::moved`.
 
 use super::pack::HeadAsset;
 use super::places::{LandmarkPlaces, Place};

@@ -81,16 +81,16 @@ struct Seen {
     faces: Vec<FaceLine>,
 }
 
-static OWN: LazyLock<Seen> = LazyLock::new(|| Seen::by("own"));
-static PACKAGED: LazyLock<Seen> = LazyLock::new(|| Seen::by("packaged"));
+static OWN: LazyLock<Seen> = LazyLock::new(|| Seen::by("own", &[]));
+static PACKAGED: LazyLock<Seen> = LazyLock::new(|| Seen::by("packaged", &[]));
 
 fn both() -> [&'static Seen; 2] {
     [&OWN, &PACKAGED]
 }
 
 impl Seen {
-    fn by(whose: &'static str) -> Self {
-        let output = output(whose);
+    fn by(whose: &'static str, more: &[&str]) -> Self {
+        let output = output(whose, more);
         let lines = output.lines().map(|l| serde_json::from_str::<Line>(l).expect("a line of JSON"));
         let first = |(i, l): (usize, Line)| {
             l.faces.into_iter().next().unwrap_or_else(|| panic!("no face in frame {i}"))
@@ -113,10 +113,10 @@ impl Seen {
     }
 }
 
-fn output(whose: &str) -> String {
+fn output(whose: &str, more: &[&str]) -> String {
     let clip = demo_clip();
     let clip = clip.to_str().expect("UTF-8");
-    let output = run(&["--source", clip, "--models", whose, "--fov", "60", "--jsonl", "-"]);
+    let output = run(&[&["--source", clip, "--models", whose, "--fov", "60", "--jsonl", "-"], more].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     String::from_utf8(output.stdout).expect("UTF-8")
 }
@@ -187,6 +187,18 @@ fn gaze_follows_the_eyes() {
         let (t, p) = (truth.gaze_left + truth.gaze_right, told.gaze.left + told.gaze.right);
         t.angle_between(p).to_degrees()
     });
+}
+
+#[test]
+fn what_the_face_shows_at_rest_is_taken_off_unless_told_otherwise() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), "[expression]\nadapt = false\n").expect("room for a line");
+    let path = file.path().to_str().expect("UTF-8");
+    let left_in = Seen::by("own", &["--config", path]);
+    // Two seconds in, rest is known; brows are raised in a fifth of the clip.
+    let rest = |seen: &Seen| median(seen.faces.iter().skip(60).map(|f| f.blendshapes["browInnerUp"]));
+    let (off, on) = (rest(&left_in), rest(&OWN));
+    assert!(off > 0.1 && on < 0.6 * off, "{off} as it is seen, {on} with rest taken off");
 }
 
 #[test]
@@ -263,6 +275,6 @@ fn a_wink_shuts_the_right_eye() {
 #[test]
 fn two_runs_tell_the_same_to_the_last_digit() {
     for seen in both() {
-        assert!(seen.output == output(seen.whose), "a second run gave other lines");
+        assert!(seen.output == output(seen.whose, &[]), "a second run gave other lines");
     }
 }

@@ -5,10 +5,11 @@ fn upper_chart(uv: vec2<f32>) -> vec2<f32> {
 }
 
 // Where the map has what is painted here: the inverse of `BrowPlace::moved` in src/gpu/brows.rs, but that v is down.
-fn brow_at(uv: vec2<f32>, x: f32) -> vec2<f32> {
+fn brow_at(uv: vec2<f32>) -> vec2<f32> {
     let middle = vec2(0.165, 1.0 - 0.782);
-    let place = face.brow_place[select(1, 0, x > 0.0)];
-    let side = select(-1.0, 1.0, uv.x > 0.5);
+    let left = uv.x > 0.5;
+    let place = face.brow_place[select(1, 0, left)];
+    let side = select(-1.0, 1.0, left);
     let out = (uv.x - 0.5) * side;
     let rise = place.y + place.z * (out - middle.x);
     let down = middle.y + (uv.y - middle.y + rise) / place.w;
@@ -21,7 +22,7 @@ fn main(s: Surface) -> @location(0) vec4<f32> {
     let grain = textureSample(detail, smooth_sampler, s.uv * 7.0);
     let upper = step(s.uv.y, 0.5);
     // Strands finer than a texel of the level fade; the bias and the gain give the brow its weight back.
-    let hairs = textureSampleBias(brows, smooth_sampler, brow_at(s.uv, s.p.x), i32(face.layers[0].y), -0.8).r;
+    let hairs = textureSampleBias(brows, smooth_sampler, brow_at(s.uv), i32(face.layers[0].y), -0.8).r;
     let lined = textureSampleBias(brows, smooth_sampler, upper_chart(s.uv), i32(face.layers[0].y), -0.8).g;
     let line = lined * upper * face.skin_detail[0].w;
     let brow = clamp(hairs * 1.7, 0.0, 1.0) * upper * face.brow[0].w;

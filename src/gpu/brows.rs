@@ -43,7 +43,7 @@ impl BrowPlace {
     /// model's shapes have a part of that.
     pub fn sample(rng: &mut Rng) -> [Self; 2] {
         let mm = |v: f32| v / CHART_MM;
-        let shift = Vec2::new(1.0 * rng.normal(), (0.5 + 2.0 * rng.normal()).clamp(-3.5, 5.0));
+        let shift = Vec2::new(rng.normal(), (0.5 + 2.0 * rng.normal()).clamp(-3.5, 5.0));
         let slope = 0.05 * rng.normal().clamp(-2.0, 2.0);
         let scale = rng.log_range(0.75, 1.3);
         [0; 2].map(|_| Self {

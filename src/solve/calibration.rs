@@ -27,10 +27,10 @@ const READY_S: f32 = 0.5;
 const MEMORY_S: f32 = 30.0;
 
 /// A pause between frames counts as no longer than this.
-const STEP_S_MAX: f32 = 0.1;
+pub(super) const STEP_S_MAX: f32 = 0.1;
 
 /// Seconds that a retake averages.
-const RETAKE_S: f32 = 0.8;
+pub(super) const RETAKE_S: f32 = 0.8;
 
 /// Within a retake, a frame whose lids are less open than this share of the widest counts as a blink.
 const RETAKE_OPEN: f32 = 0.7;
@@ -120,8 +120,7 @@ impl Calibration {
             }
             return;
         }
-        let turn = face.turn_rad / HALF_WEIGHT_TURN_RAD;
-        let seconds = step_s / (1.0 + turn * turn);
+        let seconds = weighted(step_s, face.turn_rad);
         let (eyes, rest) = calm(expression, if self.known { &ONCE_KNOWN } else { &AT_FIRST });
         let eye_share = share(&mut self.eyes_s, seconds * eyes);
         let rest_share = share(&mut self.rest_s, seconds * rest);
@@ -130,6 +129,12 @@ impl Calibration {
         }
         self.known = self.known || (self.eyes_s >= READY_S && self.rest_s >= READY_S);
     }
+}
+
+/// What so long a look at a head so turned counts.
+pub(super) fn weighted(step_s: f32, turn_rad: f32) -> f32 {
+    let turn = turn_rad / HALF_WEIGHT_TURN_RAD;
+    step_s / (1.0 + turn * turn)
 }
 
 /// Adds `seconds` to what is known, up to the memory's length, and gives the new frame's share in the mean.

@@ -4,6 +4,7 @@
 //! eyes for half shut ones. What is seen of each movement most of the time is told apart from what is seen now and then: rest
 //! is a low share of the last minute's values. It is taken off, and the rest stretched so that 1 stays 1.
 
+use super::calibration::{RETAKE_S, STEP_S_MAX, weighted};
 use crate::clock::MonoTime;
 use crate::face::{BLENDSHAPE_COUNT, Blendshape, Blendshapes};
 use serde::{Deserialize, Serialize};
@@ -28,12 +29,6 @@ const BINS: usize = 40;
 const MEMORY_S: f32 = 60.0;
 /// Half of what was seen is believed after this many seconds.
 const WARM_UP_S: f32 = 0.7;
-/// A pause between frames counts as no longer than this.
-const STEP_S_MAX: f32 = 0.1;
-/// Half weight at this turn of the head.
-const HALF_WEIGHT_TURN_RAD: f32 = 0.26;
-/// Seconds that a retake takes for the whole memory.
-const RETAKE_S: f32 = 0.8;
 /// More than this is not taken for rest even where it is told so.
 const CAP_TOLD: f32 = 0.8;
 /// A brow this much lower than at rest is not yet lowered.
@@ -109,7 +104,7 @@ impl RestingExpression {
         self.last = Some(t);
         self.learn(expression, turn_rad, step_s);
         let belief = self.seen_s / (self.seen_s + WARM_UP_S);
-        let rest = self.movements.map(|m| belief * m.rest());
+        let rest: [f32; BLENDSHAPE_COUNT] = std::array::from_fn(|i| belief * self.movements[i].rest());
         let lower =
             SIDES.map(|(_, up)| up.map(|b| rest[b as usize] - expression[b]).iter().sum::<f32>() / 2.0);
         for ((_, value), rest) in expression.values_mut().zip(rest) {
@@ -121,16 +116,16 @@ impl RestingExpression {
     }
 
     fn learn(&mut self, expression: &Blendshapes, turn_rad: f32, step_s: f32) {
-        let turn = turn_rad / HALF_WEIGHT_TURN_RAD;
         let told = self.retake_s > 0.0;
-        let seconds = step_s * if told { MEMORY_S / RETAKE_S } else { 1.0 / (1.0 + turn * turn) };
-        self.retake_s -= step_s;
+        // What is told to be rest is as much as the whole memory.
+        let seconds = if told { step_s * MEMORY_S / RETAKE_S } else { weighted(step_s, turn_rad) };
+        self.retake_s = (self.retake_s - step_s).max(0.0);
         self.seen_s = (self.seen_s + seconds).min(MEMORY_S);
         let kept = (-seconds / MEMORY_S).exp();
         for (movement, (_, value)) in self.movements.iter_mut().zip(expression.iter()) {
             movement.see(value, seconds, if told { 1.0 } else { kept });
         }
-        if told && self.retake_s <= 0.0 {
+        if told && self.retake_s == 0.0 {
             self.movements.iter_mut().for_each(Movement::allow);
         }
     }
@@ -138,6 +133,9 @@ impl RestingExpression {
 
 impl Movement {
     fn see(&mut self, value: f32, seconds: f32, kept: f32) {
+        if self.kind.is_none() {
+            return;
+        }
         self.seconds.iter_mut().for_each(|s| *s *= kept);
         self.seconds[((value * BINS as f32) as usize).min(BINS - 1)] += seconds;
     }

@@ -24,13 +24,17 @@ def add_own_arguments(doc, parts, views, size, **defaults):
     p.add_argument("--winks", type=float, default=1, help="how many times as often as others faces that wink are learnt from")
     p.add_argument("--views", type=int, default=views, help=f"views to keep, {size} each")
     p.add_argument("--parts", nargs="+", default=parts, choices=parts, metavar="PART", help=f"what learns: of {', '.join(parts)}; all by default")
-    p.add_argument("--rows", nargs="+", default=[], metavar="STEM", help="only coefficients whose names begin so, such as brow, are told anew: goes with --parts sided expression doubt --decay 0")
+    if "expression" in parts:
+        p.add_argument("--rows", nargs="+", metavar="STEM", help="only coefficients whose names begin so, such as brow, are told anew: goes with --parts sided expression doubt --decay 0")
     p.add_argument("--revive", action="store_true", help="hidden units of --start's heads that never speak get fresh weights")
     add_arguments(p, **defaults)
-    p.set_defaults(without_neutral=False, fold=True, freeze=[])
+    p.set_defaults(without_neutral=False, fold=True, freeze=[], rows=[])
     a = p.parse_args()
     if not a.start:
         p.error("this trains on: say with --start what is there")
+    unknown = [stem for stem in a.rows if not any(name.startswith(stem) for name in INDEX)]
+    if unknown:
+        p.error(f"no coefficient's name begins with {', '.join(unknown)}")
     if a.rows and (set(a.parts) - {"sided", "expression", "doubt"} or a.decay):
         p.error("--rows goes with --parts sided expression doubt --decay 0: all else is to stay as it is")
     return a
